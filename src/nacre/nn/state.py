@@ -12,9 +12,14 @@ from torch import Tensor, nn
 
 
 class State:
-    """Tensors that layers keep for one stream, in the order in which the layers first ran."""
+    """Tensors that layers keep for one stream, in the order in which the layers first ran.
+
+    `last` says that the coming chunk ends the stream: layers that hear the future, or whose stride does not
+    divide the length, then pad the end as they do for a whole file.
+    """
 
     def __init__(self) -> None:
+        self.last = False
         self._kept: dict[nn.Module, tuple[Tensor, ...]] = {}
 
     def get(self, layer: nn.Module) -> tuple[Tensor, ...] | None:
@@ -41,6 +46,7 @@ class State:
     def filled(self, tensors: Sequence[Tensor]) -> State:
         """A new State of the same layout that holds `tensors` instead: how exported graphs hand state in."""
         other, rest = State(), list(tensors)
+        other.last = self.last
         for layer, kept in self._kept.items():
             other.put(layer, *rest[: len(kept)])
             rest = rest[len(kept) :]

@@ -1,0 +1,144 @@
+"""What every codec promises, with torch or without: encode, decode, stream; numpy only.
+
+A causal codec supplies two steps that turn frames of samples into levels and back, and gets the rest
+here: whole files are the stream of one long chunk, so a stream and a file cannot differ.
+
+Letters in shapes: `B` batch, `C` channels, `T` samples, `F` frames.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .codes import Codes, CodecInfo, Level
+from .errors import InputError
+
+Wave = NDArray[np.float32]
+BLOCK_SECONDS = 10  # a whole file is coded in blocks of this length, so memory does not grow with it
+
+
+class CodecContract(ABC):
+    """encode(wave) -> Codes, decode(Codes) -> wave, stream() for both in chunks of any size."""
+
+    info: CodecInfo
+
+    @abstractmethod
+    def encode_frames(self, wave: Wave, state: Any, levels: int) -> tuple[Level, ...]:
+        """Code whole frames: `[B, C, F * hop]` in, `levels` arrays `[B, F]` out; `state` moves on in place."""
+
+    @abstractmethod
+    def decode_frames(self, levels: tuple[Level, ...], state: Any) -> Wave:
+        """Sound of whole frames, `[B, C, F * hop]`, lagging by `info.delay` samples; `state` moves on in place."""
+
+    @abstractmethod
+    def new_state(self) -> Any:
+        """The state of a stream that has heard nothing yet."""
+
+    def encode(self, wave: Wave, levels: int | None = None) -> Codes:
+        """Code a whole wave `[B, C, T]`, float32 at `info.sample_rate`, with the first `levels` levels."""
+        return self.stream(levels).encode(wave, last=True)
+
+    def decode(self, codes: Codes) -> Wave:
+        """The wave `[B, C, T]` of `codes`, exactly `codes.length` samples long."""
+        return self.stream().decode(codes)
+
+    def stream(self, levels: int | None = None) -> Stream:
+        """A new two-way stream; any number of them run side by side on one codec."""
+        return Stream(self, self.info.check_levels(levels))
+
+
+class Stream:
+    """One stream through a codec: chunks of any size in, whatever is ready out.
+
+    The two directions are independent; use either or both. Chunks may hold any number of samples or
+    frames, also none: the pieces joined are exactly what the whole file gives.
+    """
+
+    def __init__(self, codec: CodecContract, levels: int) -> None:
+        self.codec, self.levels = codec, levels
+        self._encoder, self._decoder = codec.new_state(), codec.new_state()
+        self._pending: Wave | None = None  # samples that do not fill a frame yet
+        self._heard = 0  # samples pushed
+        self._sent = 0  # frames coded
+        self._expected: int | None = None  # the next frame to decode
+        self._ended = False
+
+    def encode(self, wave: Wave, last: bool = False) -> Codes:
+        """Push samples `[B, C, T]`, get the codes of every frame that is now whole; `last` also codes the rest."""
+        info = self.codec.info
+        wave = check_wave(wave, info)
+        if self._ended:
+            raise InputError("this stream has ended (last=True was given); open another with codec.stream()")
+        self._heard += wave.shape[2]
+        buffer = wave if self._pending is None else np.concatenate([self._pending, wave], axis=2)
+        unit = info.hop * info.stride
+        if last:
+            self._ended = True
+            due = -(-info.frames(self._heard) // info.stride) * info.stride - self._sent
+            buffer = np.pad(buffer, ((0, 0), (0, 0), (0, max(0, due * info.hop - buffer.shape[2]))))
+        whole = buffer.shape[2] // unit * unit
+        self._pending = buffer[:, :, whole:].copy()
+        start, count = self._sent, whole // info.hop
+        self._sent += count
+        done = info.span(0, self._sent)
+        length = (self._heard if last else min(done, self._heard)) - info.span(0, start)
+        levels = self._blocks(buffer[:, :, :whole], unit)
+        return Codes(levels, length, info, start)
+
+    def _blocks(self, wave: Wave, unit: int) -> tuple[Level, ...]:
+        info = self.codec.info
+        size = max(1, BLOCK_SECONDS * info.sample_rate // unit) * unit
+        parts = [
+            self.codec.encode_frames(wave[:, :, i : i + size], self._encoder, self.levels)
+            for i in range(0, wave.shape[2], size)
+        ]
+        if not parts:
+            return tuple(np.zeros((wave.shape[0], 0), np.int64) for _ in range(self.levels))
+        return tuple(np.concatenate(level, axis=1) for level in zip(*parts, strict=True))
+
+    def decode(self, codes: Codes) -> Wave:
+        """Push codes, get the `codes.length` samples they bring out; frames marked lost come out silent."""
+        info = self.codec.info
+        if (codes.info.name, codes.info.digest) != (info.name, info.digest):
+            raise InputError(
+                f"these codes were made by {codes.info.name} ({codes.info.digest or 'no digest'}), "
+                f"this codec is {info.name} ({info.digest or 'no digest'}); decode them with the codec that made them"
+            )
+        if self._expected is not None and codes.start != self._expected:
+            raise InputError(f"expected codes that start at frame {self._expected}, got frame {codes.start}")
+        self._expected = codes.start + codes.frames
+        size = max(info.stride, BLOCK_SECONDS * round(info.frame_rate) // info.stride * info.stride)
+        parts = []
+        for first in range(0, codes.frames, size):
+            piece = codes.cut(first, first + size)
+            wave = self.codec.decode_frames(piece.levels, self._decoder)
+            begin = max(0, info.delay - piece.start * info.hop)
+            parts.append(_silence_lost(wave, piece.lost, info.hop)[:, :, begin : begin + piece.length])
+        if not parts:
+            return np.zeros((codes.batch, info.channels, 0), np.float32)
+        return np.concatenate(parts, axis=2)
+
+
+def check_wave(wave: Any, info: CodecInfo) -> Wave:
+    """`wave` as float32 `[B, C, T]`, or an error that says what came and what was expected."""
+    if hasattr(wave, "detach"):
+        wave = wave.detach().cpu().numpy()
+    wave = np.asarray(wave)
+    if wave.ndim != 3 or wave.shape[1] != info.channels or not np.issubdtype(wave.dtype, np.floating):
+        raise InputError(
+            f"{info.name} expects float samples [batch, {info.channels}, sample] at {info.sample_rate} Hz, "
+            f"got {wave.dtype} of shape {list(wave.shape)}"
+        )
+    if not np.isfinite(wave).all():
+        raise InputError("the wave holds NaN or infinite samples; repair it before encoding")
+    return wave.astype(np.float32, copy=False)
+
+
+def _silence_lost(wave: Wave, lost: NDArray[np.bool_] | None, hop: int) -> Wave:
+    if lost is None or not lost.any():
+        return wave
+    return wave * np.repeat(~lost, hop).astype(np.float32)
