@@ -1,0 +1,231 @@
+"""The house keeps its own rules: floors, torch at the doors it may use, tests, words, sizes, a quick face."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import nacre
+
+SOURCE = Path(nacre.__file__).parent
+TESTS = Path(__file__).parent
+FILES = sorted(SOURCE.rglob("*.py"))
+TREES = {path: ast.parse(path.read_text("utf-8")) for path in FILES}
+IDS = [path.relative_to(SOURCE).as_posix() for path in FILES]
+
+FLOORS = {
+    "__init__": 9,  # the face: names only, each loaded when asked for
+    "__main__": 8,
+    "cli": 7,
+    **dict.fromkeys(("training", "evaluation", "server", "corpus"), 6),  # wings
+    "models": 5,
+    "converters": 4,
+    **dict.fromkeys(("codecs", "container", "onnx_runtime"), 3),
+    **dict.fromkeys(("codes", "audio", "contract"), 2),
+    **dict.fromkeys(("nn", "quantizers"), 1),
+    "errors": 0,
+}
+NEIGHBOURS = {("contract", "codes"), ("audio", "contract")}  # the same floor, one way
+TORCH_ROOMS = {"nn", "quantizers", "codecs", "converters", "training"}
+TORCH_FREE = ("errors", "codes", "contract", "audio", "container", "onnx_runtime", "models", "cli", "__main__")
+NO_TEST_OF_ITS_OWN = {
+    "__init__.py": "test_house.py",
+    "__main__.py": "test_cli.py runs it",
+    "errors.py": "every test of an error",
+    "quantizers/base.py": "abstract: proven by every quantizer",
+    "nn/state.py": "proven by every layer",
+}
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return parts[0]
+
+
+def imports(path: Path, tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and full dotted name of everything imported: the module, and each name taken from a package."""
+    package = ["nacre", *path.relative_to(SOURCE).parent.parts]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+
+
+def upward(path: Path, tree: ast.AST) -> list[str]:
+    """Imports that do not run down; the version may be read from anywhere."""
+    here, wrong = room_of(path), []
+    for line, name in imports(path, tree):
+        parts = name.split(".")
+        if parts[0] != "nacre" or name == "nacre.__version__":
+            continue
+        there = parts[1] if len(parts) > 1 and parts[1] in FLOORS else "__init__"
+        if there != here and (here, there) not in NEIGHBOURS and FLOORS[there] >= FLOORS[here]:
+            wrong.append(f"{path.relative_to(SOURCE)}:{line}: {here} may not import {name}")
+    return wrong
+
+
+def definitions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_imports_run_down_only(path: Path) -> None:
+    assert room_of(path) in FLOORS, f"{path.name} lives on no floor; give it one in docs/architecture.md and here"
+    assert upward(path, TREES[path]) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "code"),
+    [
+        ("codes.py", "from .audio import read"),
+        ("nn/conv.py", "def f():\n    from ..codes import Codes"),
+        ("container/nac.py", "import nacre.codecs.dac"),
+        ("container/nac.py", "from .. import codecs"),
+        ("server/app.py", "from nacre.training import trainer"),
+        ("quantizers/rvq.py", "from ..nn.conv import CausalConv1d"),
+        ("models.py", "from nacre import load"),
+    ],
+)
+def test_an_upward_import_is_caught(file: str, code: str) -> None:
+    assert len(upward(SOURCE / file, ast.parse(code))) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "code"),
+    [
+        ("codecs/dac.py", "from ..nn.conv import CausalConv1d\nfrom .base import Codec\nimport torch"),
+        ("contract.py", "from .codes import Codes\nfrom . import errors"),
+        ("cli.py", "from . import __version__\nfrom nacre import models"),
+    ],
+)
+def test_a_downward_import_passes(file: str, code: str) -> None:
+    assert upward(SOURCE / file, ast.parse(code)) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_torch_stays_in_its_rooms(path: Path) -> None:
+    torch = [line for line, name in imports(path, TREES[path]) if name.split(".")[0] in ("torch", "safetensors")]
+    assert not torch or room_of(path) in TORCH_ROOMS, f"{path} imports torch at lines {torch}"
+
+
+def run(code: str) -> str:
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_half_the_house_stands_without_torch() -> None:
+    modules = [
+        ".".join(["nacre", *path.relative_to(SOURCE).with_suffix("").parts]).removesuffix(".__init__")
+        for path in FILES
+        if room_of(path) in TORCH_FREE
+    ]
+    assert {"nacre.codes", "nacre.contract"} <= set(modules)
+    names = [name for name, room in nacre._ROOM_OF.items() if room.split(".")[0] not in TORCH_ROOMS]
+    run(
+        "import importlib, sys\n"
+        "sys.modules['torch'] = None  # from here on, `import torch` raises\n"
+        f"for module in {modules!r}: importlib.import_module(module)\n"
+        f"import nacre\nfor name in {names!r}: getattr(nacre, name)\n"
+    )
+
+
+def test_importing_nacre_loads_nothing_heavy() -> None:
+    loaded = run("import nacre, sys; print(*sorted(sys.modules))").split()
+    heavy = {"torch", "onnxruntime", "typer", "rich", "soundfile", "soxr", "constriction", "numpy"}
+    assert "nacre" in loaded
+    assert heavy.isdisjoint(loaded)
+
+
+def test_the_face_offers_what_it_lists() -> None:
+    assert set(nacre.__all__) == {*nacre._ROOM_OF, "__version__"}
+    assert set(nacre.__all__) <= set(dir(nacre))
+    for name, room in nacre._ROOM_OF.items():
+        assert getattr(nacre, name) is getattr(sys.modules[f"nacre.{room}"], name)
+    with pytest.raises(AttributeError, match="no public name 'Codex'"):
+        _ = nacre.Codex
+
+
+def test_mypy_sees_the_face_that_python_sees() -> None:
+    block = next(node for node in TREES[SOURCE / "__init__.py"].body if isinstance(node, ast.If))
+    seen = {(node.module, alias.name) for node in block.body for alias in node.names}
+    assert seen == {(room, name) for name, room in nacre._ROOM_OF.items()}
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.name != "__init__.py"], ids=lambda path: path.stem)
+def test_every_file_has_its_test_file(path: Path) -> None:
+    if path.relative_to(SOURCE).as_posix() in NO_TEST_OF_ITS_OWN:
+        return
+    names = (f"test_{path.stem}.py", f"test_{room_of(path)}_{path.stem}.py")
+    assert any((TESTS / name).exists() for name in names), f"{path} wants tests/{names[0]}"
+
+
+def documented_methods() -> dict[str, set[str]]:
+    """Per class name, the methods whose words a child inherits; layers have `forward` from torch."""
+    found = {"Module": {"forward"}}
+    for tree in TREES.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                own = {f.name for f in node.body if isinstance(f, ast.FunctionDef) and ast.get_docstring(f)}
+                found.setdefault(node.name, set()).update(own)
+    return found
+
+
+def inherited(node: ast.ClassDef, classes: dict[str, ast.ClassDef], words: dict[str, set[str]]) -> set[str]:
+    names = {ast.unparse(base).split("[")[0].split(".")[-1] for base in node.bases}
+    methods = set().union(*(words.get(name, set()) for name in names))
+    above = (inherited(classes[name], classes, words) for name in names if name in classes and name != node.name)
+    layer = {"forward"} if any(name.startswith(("Conv", "LSTM")) for name in names) else set()  # torch's own layers
+    return methods.union(layer, *above)
+
+
+def silent(tree: ast.Module) -> Iterator[str]:
+    """Public functions, classes and methods without a docstring of their own or an inherited one."""
+    classes = {n.name: n for t in [*TREES.values(), tree] for n in ast.walk(t) if isinstance(n, ast.ClassDef)}
+    words = documented_methods()
+    for node in tree.body:
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) or node.name.startswith("_"):
+            continue
+        if not ast.get_docstring(node):
+            yield node.name
+        if isinstance(node, ast.ClassDef):
+            spoken = inherited(node, classes, words)
+            methods = (n for n in node.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
+            for method in methods:
+                if not (method.name.startswith("_") or method.name in spoken or ast.get_docstring(method)):
+                    yield f"{node.name}.{method.name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_every_public_name_is_documented(path: Path) -> None:
+    if path.read_text("utf-8").strip():
+        assert ast.get_docstring(TREES[path]), f"{path} says nothing about itself"
+    assert list(silent(TREES[path])) == []
+
+
+def test_a_silent_name_is_caught() -> None:
+    layer = "class A(nn.Module):\n    '''A.'''\n    def forward(self): ...\n    def go(self): ..."
+    child = "class B(A):\n    def go(self): ..."
+    assert list(silent(ast.parse(layer))) == ["A.go"]
+    assert list(silent(ast.parse(child))) == ["B", "B.go"]
+    assert list(silent(ast.parse("def _f(): ...\ndef f(): ..."))) == ["f"]
+
+
+def test_a_fulfilled_contract_needs_no_second_docstring() -> None:
+    code = "class P(Quantizer):\n    '''P.'''\n    def decode(self): ...\n    def other(self): ..."
+    assert list(silent(ast.parse(code))) == ["P.other"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_sizes_stay_readable(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= 400
+    lengths = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in definitions(TREES[path])}
+    assert {name: length for name, length in lengths.items() if length > 60} == {}
