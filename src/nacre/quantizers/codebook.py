@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InputError
-from .sampling import gathered_sample, reduce_sum, share_first
-
-SCORES = 1 << 24  # the most scores [N, K] held at once: 64 MiB of float32
+from .ddp import gathered_sample, reduce_sum, share_first
+from .kmeans import kmeans, nearest
+from .usage import perplexity, usage
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class CodebookConfig:
     smoothing: float = 1e-5  # Laplace smoothing of the counts that sums are divided by; 0 for none
     kmeans: int = 10  # Lloyd iterations on the first training batch; 0 keeps the random entries
     start_vectors: int = 16384  # the most vectors that k-means sees, over all processes
-    revive_below: float = 0.1  # entries hit less than this share of the mean are replaced; 0 for never
+    revive_below: float = 0.1  # entries hit less than this share of the mean are replaced (Mimi's); 0 for never
 
 
 class Codebook(nn.Module):
@@ -82,17 +82,12 @@ class Codebook(nn.Module):
         return F.embedding(codes, self.entries)
 
     def usage(self) -> float:
-        """The share of entries that are used: hit at least 1 % as often as the mean, of late."""
-        hits = self.hits
-        return float(((hits > 0) & (hits >= 0.01 * hits.mean())).float().mean())
+        """The share of entries that training used of late: hit at least 1 % as often as the mean."""
+        return usage(self.hits)
 
     def perplexity(self) -> float:
-        """exp(entropy) of the hits of late: how many equally used entries would say as much; 0 before any training."""
-        total = float(self.hits.sum())
-        if total == 0:
-            return 0.0
-        shares = self.hits.double() / total
-        return float(torch.special.entr(shares).sum().exp())
+        """How many equally used entries would say as much as training's hits of late; 0 before any training."""
+        return perplexity(self.hits)
 
     @torch.no_grad()
     def _start(self, x: Tensor) -> None:
@@ -115,29 +110,28 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def _learn(self, x: Tensor, codes: Tensor) -> None:
-        with full_precision(x):
-            flat = x.detach().float().reshape(-1, self.dim)
-            news = flat.new_zeros(self.size, self.dim + 1)
-            news.index_add_(0, codes.reshape(-1), F.pad(flat, (0, 1), value=1.0))
-            news = reduce_sum(news)
-            sane = news.isfinite().all()  # one NaN would otherwise stay in the averages for ever
-            keep = torch.where(sane, self.config.decay, 1.0)
-            news = torch.where(sane, news, 0.0)
-            sums, hits = news[:, :-1], news[:, -1]
-            self.hits.mul_(keep).add_(hits * (1 - keep))
-            self.counts.mul_(keep).add_(hits * (1 - keep))
-            if self.config.ema:
-                self.sums.mul_(keep).add_(sums * (1 - keep))
-                self.entries.copy_(self._averages())
-            if self.config.revive_below:
-                self._revive(gathered_sample(flat, self.size, exact=True))
+        flat = x.detach().float().reshape(-1, self.dim)
+        news = flat.new_zeros(self.size, self.dim + 1)
+        news.index_add_(0, codes.reshape(-1), F.pad(flat, (0, 1), value=1.0))
+        news = reduce_sum(news)
+        sane = news.isfinite().all()  # one NaN would otherwise stay in the averages for ever
+        news = torch.where(sane, news, 0.0)
+        keep = torch.where(sane, self.config.decay, 1.0)
+        sums, hits = news[:, :-1], news[:, -1]
+        self.hits.mul_(keep).add_(hits * (1 - keep))
+        self.counts.mul_(keep).add_(hits * (1 - keep))
+        if self.config.ema:
+            self.sums.mul_(keep).add_(sums * (1 - keep))
+            self.entries.copy_(self._averages())
+        if self.config.revive_below:
+            self._revive(gathered_sample(flat, self.size, exact=True))
 
     def _averages(self) -> Tensor:
         counts = self.counts
         if self.config.smoothing:
             total, extra = counts.sum(), self.config.smoothing
             counts = (counts + extra) / (total + self.size * extra) * total
-        fresh = self.sums / counts.clamp(min=torch.finfo(counts.dtype).tiny)[:, None]
+        fresh = self.sums / counts.clamp(min=1e-12)[:, None]
         return torch.where((counts > 1e-12)[:, None], fresh, self.entries)
 
     def _revive(self, candidates: Tensor) -> None:
@@ -156,47 +150,6 @@ class Codebook(nn.Module):
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self._running = False
-
-
-def nearest(x: Tensor, entries: Tensor, normalised: bool = False) -> Tensor:
-    """Indices `[N]` of the entries `[K, D]` nearest to `x` `[N, D]`, the lowest of equals.
-
-    |x - e|² = |x|² - 2xe + |e|²; the first term is the same for all entries and left out, which also spares its
-    rounding. Scores are made for a bounded number of vectors at a time.
-    """
-    if normalised:
-        x, entries = F.normalize(x, dim=1), F.normalize(entries, dim=1)
-    offset, table = -0.5 * entries.square().sum(1), entries.T
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # a graph takes any N, so it cannot cut N up
-        return torch.addmm(offset, x, table).argmax(1)
-    rows = max(1, SCORES // entries.shape[0])
-    parts = torch.tensor_split(x, max(1, -(-x.shape[0] // rows)))
-    return torch.cat([torch.addmm(offset, part, table).argmax(1) for part in parts])
-
-
-def kmeans(x: Tensor, size: int, iterations: int, normalised: bool = False) -> Tensor:
-    """`size` cluster centres `[K, D]` of `x` `[N, D]`: k-means++ seeds (in small groups), then Lloyd's iterations."""
-    centres = _seeds(x, size, normalised)
-    for _ in range(iterations):
-        codes = nearest(x, centres, normalised)
-        both = x.new_zeros(size, x.shape[1] + 1).index_add_(0, codes, F.pad(x, (0, 1), value=1.0))
-        counts = both[:, -1:]
-        centres = torch.where(counts > 0, both[:, :-1] / counts.clamp(min=1), centres)
-    return centres
-
-
-def _seeds(x: Tensor, size: int, normalised: bool) -> Tensor:
-    points = F.normalize(x, dim=1) if normalised else x
-    group = max(1, size // 64)
-    chosen = torch.randint(len(x), (1,), device=x.device)
-    distance = (points - points[chosen]).square().sum(1)
-    while len(chosen) < size:
-        weights = distance.double().clamp(min=1e-12 * float(distance.max()) + 1e-30)
-        more = torch.multinomial(weights, min(group, size - len(chosen), len(x)))
-        squares = torch.cdist(points, points[more], compute_mode="use_mm_for_euclid_dist").amin(1).square()
-        distance = torch.minimum(distance, squares)
-        chosen = torch.cat([chosen, more])
-    return x[chosen]
 
 
 def straight_through(z: Tensor, q: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import lcm
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from .base import Quantized, Quantizer
 from .codebook import Codebook, CodebookConfig, full_precision, straight_through
+from .kmeans import exporting
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,9 @@ class Level(nn.Module):
         return self.codebook.search(self.in_proj(residual).transpose(1, 2))
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Latents `[B, D, F]` of `codes` `[B, F]`."""
-        z: Tensor = self.out_proj(self.codebook.lookup(codes).transpose(1, 2))
-        return z
+        """Latents `[B, D, F]` of `codes` `[B, F]`; a code of -1 says nothing and adds nothing (exported graphs)."""
+        z: Tensor = self.out_proj(self.codebook.lookup(codes.clamp(min=0)).transpose(1, 2))
+        return z * (codes >= 0).to(z.dtype)[:, None]
 
 
 class ResidualVQ(Quantizer):
@@ -95,17 +98,21 @@ class ResidualVQ(Quantizer):
         self.config = config
         self.codebook_sizes = config.codebook_sizes
         self.strides = (1,) * len(config.codebook_sizes)
-        around = config.code_dim if config.shared else None
-        inside = None if config.shared else config.code_dim
+        around = config.code_dim if config.shared else None  # features between shared projections
+        inside = (around, None) if around else (config.dim, config.code_dim)
         self.in_proj = projection(config.dim, around)
         self.out_proj = projection(around or config.dim, config.dim if around else None)
-        self.levels = nn.ModuleList(
-            Level(around or config.dim, size, inside, config.codebook) for size in config.codebook_sizes
-        )
+        self.levels = nn.ModuleList(self._level(k, *inside) for k in range(len(config.codebook_sizes)))
+
+    def _level(self, k: int, dim: int, code_dim: int | None) -> Level:
+        return Level(dim, self.config.codebook_sizes[k], code_dim, self.config.codebook)
+
+    def _first(self, count: int) -> list[Level]:
+        return [cast(Level, level) for level in self.levels[:count]]
 
     def forward(self, z: Tensor) -> Quantized:
         """Quantize `z` `[B, D, F]`; in training mode with level dropout, and the codebooks learn."""
-        check_latents(z, self.config.dim)
+        check_latents(z, self.config.dim, lcm(*self.strides))
         return self.quantize(z, self._draw(z))
 
     def quantize(self, z: Tensor, heard: Tensor) -> Quantized:
@@ -128,23 +135,30 @@ class ResidualVQ(Quantizer):
 
     def encode(self, z: Tensor, levels: int | None = None) -> tuple[Tensor, ...]:
         """The first `levels` levels (all by default) of `z` `[B, D, F]`, each int64 `[B, F]`."""
-        check_latents(z, self.config.dim)
+        check_latents(z, self.config.dim, lcm(*self.strides))
         count = check_levels(levels, len(self.codebook_sizes))
         with full_precision(z):
             residual, codes = self.in_proj(z.float()), []
-            for level in self.levels[:count]:
-                assert isinstance(level, Level)
+            for level in self._first(count):
                 codes.append(level.encode(residual))
                 residual = residual - level.decode(codes[-1])
         return tuple(codes)
 
     def decode(self, levels: Sequence[Tensor]) -> Tensor:
         """Latents `[B, D, F]`: the sum of what the first one or more levels look up."""
-        check_levels(len(levels), len(self.codebook_sizes))
+        count = check_codes(levels, self.strides)
         with full_precision(levels[0]):
-            parts = [level.decode(codes) for level, codes in zip(self.levels, levels, strict=False)]  # type: ignore[operator]
+            parts = [level.decode(codes) for level, codes in zip(self._first(count), levels, strict=True)]
             z: Tensor = self.out_proj(sum(parts[1:], parts[0]))
         return z
+
+    def usage(self) -> tuple[float, ...]:
+        """Each level's share of entries that training used of late."""
+        return tuple(level.codebook.usage() for level in self._first(len(self.levels)))
+
+    def perplexity(self) -> tuple[float, ...]:
+        """Each level's perplexity of late."""
+        return tuple(level.codebook.perplexity() for level in self._first(len(self.levels)))
 
     def _draw(self, z: Tensor) -> Tensor:
         return draw_levels(
@@ -176,10 +190,14 @@ def active_mean(losses: Sequence[Tensor], heard: Tensor) -> Tensor:
     return means.sum() / (items > 0).sum().clamp(min=1)
 
 
-def check_latents(z: Tensor, dim: int) -> None:
-    """An error unless `z` is `[B, dim, F]`."""
+def check_latents(z: Tensor, dim: int, stride: int = 1) -> None:
+    """An error unless `z` is `[B, dim, F]` and F a multiple of `stride`."""
+    if exporting():
+        return
     if z.ndim != 3 or z.shape[1] != dim:
         raise InputError(f"expected latents of shape [batch, {dim}, frame], got {list(z.shape)}")
+    if z.shape[2] % stride:
+        raise InputError(f"expected a multiple of {stride} frames, got {z.shape[2]}; pad the wave before encoding")
 
 
 def check_levels(levels: int | None, most: int) -> int:
@@ -189,3 +207,17 @@ def check_levels(levels: int | None, most: int) -> int:
     if not 1 <= levels <= most:
         raise InputError(f"this quantizer has 1 to {most} levels, got {levels}")
     return levels
+
+
+def check_codes(levels: Sequence[Tensor], strides: Sequence[int]) -> int:
+    """How many `levels` there are; an error unless they are `[B, F / S]`, all of the same span."""
+    count = check_levels(len(levels), len(strides))
+    if exporting():
+        return count
+    shapes = [tuple(codes.shape) for codes in levels]
+    if any(len(shape) != 2 for shape in shapes):
+        raise InputError(f"a level of codes has shape [batch, frame], got {shapes}")
+    spans = {(batch, frames * stride) for (batch, frames), stride in zip(shapes, strides, strict=False)}
+    if len(spans) > 1:
+        raise InputError(f"levels with strides {tuple(strides[:count])} should span the same frames, got {shapes}")
+    return count

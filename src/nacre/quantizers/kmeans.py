@@ -1,0 +1,68 @@
+"""k-means: where entries start. Memory stays bounded, no tensor of [vectors, entries, features].
+
+Letters in shapes: `N` vectors, `D` features, `K` entries.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+SCORES = 1 << 24  # the most scores [N, K] held at once: 64 MiB of float32
+SEED_ROUNDS = 64  # seeds of a large codebook are drawn in about so many groups
+
+
+def nearest(x: Tensor, entries: Tensor, normalised: bool = False) -> Tensor:
+    """Indices `[N]` of the entries `[K, D]` nearest to `x` `[N, D]`, the lowest of equals.
+
+    |x - e|² = |x|² - 2xe + |e|²; the first term is the same for all entries and left out, which also spares its
+    rounding. `normalised` compares directions only. Scores are made for a bounded number of vectors at a time.
+    """
+    if normalised:
+        x, entries = F.normalize(x, dim=1), F.normalize(entries, dim=1)
+    offset, table = -0.5 * entries.square().sum(1), entries.T
+    if exporting():  # a graph takes any N, it cannot cut N up
+        return torch.addmm(offset, x, table).argmax(1)
+    rows = max(1, SCORES // entries.shape[0])
+    parts = torch.tensor_split(x, max(1, -(-x.shape[0] // rows)))
+    return torch.cat([torch.addmm(offset, part, table).argmax(1) for part in parts])
+
+
+def exporting() -> bool:
+    """Whether a graph is being recorded, for which numbers of frames are unknown."""
+    return torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
+
+
+def kmeans(x: Tensor, size: int, iterations: int, normalised: bool = False) -> Tensor:
+    """`size` cluster centres `[K, D]` of `x` `[N, D]`: k-means++ seeds, then Lloyd's iterations.
+
+    Vectors may be fewer than centres; the rest of these are then copies, which revival later puts to use.
+    """
+    centres = _seeds(x, size, normalised)
+    for _ in range(iterations):
+        codes = nearest(x, centres, normalised)
+        both = x.new_zeros(size, x.shape[1] + 1).index_add_(0, codes, F.pad(x, (0, 1), value=1.0))
+        counts = both[:, -1:]
+        centres = torch.where(counts > 0, both[:, :-1] / counts.clamp(min=1), centres)
+    return centres
+
+
+def _seeds(x: Tensor, size: int, normalised: bool) -> Tensor:
+    """Rows of `x` drawn with odds of their squared distance to the rows drawn before (Arthur and Vassilvitskii 2007).
+
+    Large codebooks draw a group at a time: one round a seed would take as long as the training step it starts.
+    """
+    points = F.normalize(x, dim=1) if normalised else x
+    group = max(1, size // SEED_ROUNDS)
+    chosen = torch.randint(len(x), (1,), device=x.device)
+    distance = torch.full((len(x),), float("inf"), device=x.device)
+    new = chosen
+    while True:
+        squares = torch.stack([(points - point).square().sum(1) for point in points[new]]).amin(0)
+        distance = torch.minimum(distance, squares)
+        if len(chosen) == size:
+            return x[chosen]
+        odds = distance.double() + 1e-12 * distance.amax() + 1e-30
+        new = torch.multinomial(odds, min(group, size - len(chosen), len(x)))
+        chosen = torch.cat([chosen, new])
