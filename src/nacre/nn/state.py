@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
+
+from ..errors import InputError
 
 
 class State:
     """Tensors that layers keep for one stream, in the order in which the layers first ran.
 
     `last` says that the coming chunk ends the stream: layers that hear the future, or whose stride does not
-    divide the length, then pad the end as they do for a whole file.
+    divide the length, then pad the end as they do for a whole file. A layer that runs twice in one pass
+    cannot keep two pasts; build two layers and let them share weights.
     """
 
     def __init__(self) -> None:
@@ -27,8 +31,8 @@ class State:
         return self._kept.get(layer)
 
     def put(self, layer: nn.Module, *tensors: Tensor) -> None:
-        """Keep `tensors` for the layer's next chunk."""
-        self._kept[layer] = tensors
+        """Keep copies of `tensors` for the layer's next chunk, so that a short tail does not hold its whole chunk."""
+        self._kept[layer] = tuple(tensor.clone() for tensor in tensors)
 
     def tensors(self) -> list[Tensor]:
         """All tensors, flat, in the order in which layers first ran."""
@@ -37,6 +41,8 @@ class State:
     def names(self, model: nn.Module) -> list[str]:
         """A name for each of `tensors()`: the layer's path inside `model`, numbered when it keeps several."""
         paths = {module: path for path, module in model.named_modules()}
+        if not self._kept.keys() <= paths.keys():
+            raise InputError("this State holds layers of another model; name it with the model that filled it")
         return [
             f"{paths[layer]}.{i}" if len(kept) > 1 else paths[layer]
             for layer, kept in self._kept.items()
@@ -45,9 +51,18 @@ class State:
 
     def filled(self, tensors: Sequence[Tensor]) -> State:
         """A new State of the same layout that holds `tensors` instead: how exported graphs hand state in."""
-        other, rest = State(), list(tensors)
+        if len(tensors) != len(self.tensors()):
+            raise InputError(f"this State holds {len(self.tensors())} tensors, got {len(tensors)} to fill it with")
+        other, rest = State(), iter(tensors)
         other.last = self.last
-        for layer, kept in self._kept.items():
-            other.put(layer, *rest[: len(kept)])
-            rest = rest[len(kept) :]
+        other._kept = {layer: tuple(next(rest) for _ in kept) for layer, kept in self._kept.items()}
         return other
+
+    def clone(self) -> State:
+        """A branch of the stream: both go on from here, neither disturbs the other."""
+        return self.filled(self.tensors())
+
+    def select(self, items: Sequence[int]) -> State:
+        """The State of some items of the batch, in the order asked for: streams that leave or join others."""
+        index = torch.tensor(list(items), dtype=torch.long)
+        return self.filled([tensor.index_select(0, index.to(tensor.device)) for tensor in self.tensors()])
