@@ -66,9 +66,7 @@ def read_dac(data: bytes, codec: str | None = None) -> tuple[Codes, DacMetadata]
         raise DamagedError("expected a .dac that holds a dict of codes and metadata, got something else")
     codes = _check_codes(held.get("codes"))
     metadata = _check_metadata(held.get("metadata"), codes.shape)
-    info = DAC_CODECS[codec] if codec in DAC_CODECS else _find_codec(codes.shape, metadata, codec)
-    if codes.shape[1] > info.levels:
-        raise InputError(f"{info.name} has {info.levels} levels, the file has {codes.shape[1]}; name another model")
+    info = _find_codec(codes.shape, metadata) if codec is None else _named_codec(codes.shape, metadata, codec)
     return Codes(tuple(codes.transpose(1, 0, 2)), _coded_length(info, metadata), info), metadata
 
 
@@ -90,12 +88,12 @@ def write_dac(codes: Codes, metadata: Mapping[str, object] | None = None) -> byt
         **(metadata or {}),
     }
     array = np.stack(codes.levels, axis=1).astype(np.uint16)
-    given, decibels = dict(fields), Array()
-    decibels.value = np.asarray(fields["input_db"], np.float32)
+    decibels = Array()
     try:
-        checked = _check_metadata({**given, "input_db": decibels}, array.shape)
+        decibels.value = np.asarray(fields["input_db"], np.float32)
+        checked = _check_metadata({**fields, "input_db": decibels}, array.shape)
         _check_frames(array)
-    except DamagedError as error:
+    except (DamagedError, TypeError, ValueError) as error:
         raise InputError(f"this cannot be a .dac: {error}") from None
     content = {"codes": array, "metadata": {**asdict(checked), "input_db": np.asarray(checked.input_db, np.float32)}}
     stream = io.BytesIO()
@@ -162,10 +160,21 @@ def _check_decibels(held: object, batch: int) -> tuple[float, ...]:
     return tuple(decibels.tolist())
 
 
-def _find_codec(shape: tuple[int, ...], metadata: DacMetadata, asked: str | None) -> CodecInfo:
+def _named_codec(shape: tuple[int, ...], metadata: DacMetadata, name: str) -> CodecInfo:
+    """The model asked for, when it could have said so many levels and frames."""
+    if name not in DAC_CODECS:
+        raise InputError(f"a .dac is written by {', '.join(DAC_CODECS)}, got {name[:40]!r}; name one of them")
+    info = DAC_CODECS[name]
+    if shape[1] > info.levels or _coded_length(info, metadata) > (shape[2] + 1) * info.hop:
+        raise InputError(
+            f"{name} has {info.levels} levels of {info.frame_rate:g} frames a second, the file has {shape[1]} levels "
+            f"and {shape[2]} frames for {metadata.original_length} samples at {metadata.sample_rate} Hz; name another"
+        )
+    return info
+
+
+def _find_codec(shape: tuple[int, ...], metadata: DacMetadata) -> CodecInfo:
     """The model whose number of frames fits; a full set of levels, then the same sample rate decide between two."""
-    if asked is not None:
-        raise InputError(f"a .dac is written by {', '.join(DAC_CODECS)}, got {asked[:40]!r}; name one of them")
     fits = [info for info in DAC_CODECS.values() if shape[1] <= info.levels and _fits(info, shape[2], metadata)]
     ranks = [(info.levels != shape[1], info.sample_rate != metadata.sample_rate) for info in fits]
     best = [info for info, rank in zip(fits, ranks, strict=True) if rank == min(ranks)]
