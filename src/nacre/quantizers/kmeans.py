@@ -54,13 +54,13 @@ def _seeds(x: Tensor, size: int, normalised: bool) -> Tensor:
     Large codebooks draw a group at a time: one round a seed would take as long as the training step it starts.
     """
     points = F.normalize(x, dim=1) if normalised else x
+    lengths = points.square().sum(1)
     group = max(1, size // SEED_ROUNDS)
-    chosen = torch.randint(len(x), (1,), device=x.device)
-    distance = torch.full((len(x),), float("inf"), device=x.device)
-    new = chosen
+    chosen = new = torch.randint(len(x), (1,), device=x.device)
+    distance = torch.full_like(lengths, float("inf"))
     while True:
-        squares = torch.stack([(points - point).square().sum(1) for point in points[new]]).amin(0)
-        distance = torch.minimum(distance, squares)
+        squares = torch.addmm(lengths[:, None] + lengths[new], points, points[new].T, alpha=-2)
+        distance = torch.minimum(distance, squares.amin(1).clamp(min=0))
         if len(chosen) == size:
             return x[chosen]
         odds = distance.double() + 1e-12 * distance.amax() + 1e-30
