@@ -139,6 +139,21 @@ def test_half_the_house_stands_without_torch() -> None:
     )
 
 
+def test_sound_goes_to_nac_and_back_without_torch(tmp_path: Path) -> None:
+    names = [str(tmp_path / name) for name in ("in.wav", "coded.nac", "out.wav")]
+    run(
+        "import sys; sys.modules['torch'] = None\n"
+        "import nacre, numpy as np\n"
+        f"source, coded, back = {names!r}\n"
+        "wave = np.random.default_rng(0).normal(0, 0.1, (1, 1, 24321)).astype(np.float32)\n"
+        "nacre.write(source, wave, 24000)\n"
+        "codec = nacre.load()\n"
+        "nacre.encode_file(codec, source, coded)\n"
+        "nacre.decode_file(lambda info: codec, coded, back)\n"
+        "assert nacre.read(back).samples.shape == wave.shape\n"
+    )
+
+
 def test_importing_nacre_loads_nothing_heavy() -> None:
     loaded = run("import nacre, sys; print(*sorted(sys.modules))").split()
     heavy = {"torch", "onnxruntime", "typer", "rich", "soundfile", "soxr", "constriction", "numpy"}
