@@ -73,10 +73,13 @@ class ConvTranspose1d(nn.ConvTranspose1d):
         self.kernel, self.pad = kernel, pad
         accept_both_spellings(self)
 
+    def overlap(self, x: Tensor) -> Tensor:
+        """Overlap-add of all frames, with everything that will be cut."""
+        k = self.kernel
+        return F.conv_transpose1d(x, self.weight, self.bias, k.stride, groups=self.groups, dilation=k.dilation)
+
     def forward(self, x: Tensor, state: State | None = None) -> Tensor:  # type: ignore[override]
         x, due = spread(self, x, state, self.kernel, self.pad)
         if not x.shape[-1]:
             return x.new_zeros(x.shape[0], self.out_channels, 0)
-        k = self.kernel
-        y = F.conv_transpose1d(x, self.weight, self.bias, k.stride, groups=self.groups, dilation=k.dilation)
-        return y[..., due]
+        return self.overlap(x)[..., due]

@@ -5,6 +5,8 @@ Letters in shapes: `B` batch, `C` channels, `N` frequency bins, `T` positions.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,7 +33,7 @@ class L2Norm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[B, C, T] -> [B, C, T]`."""
         unit: Tensor = F.normalize(x, dim=1)
-        return unit * float(x.shape[1]) ** 0.5
+        return unit * math.sqrt(x.shape[1])
 
 
 class GRN(nn.Module):
