@@ -251,7 +251,7 @@ def _feed(stream: Stream, stack: ExitStack) -> int:
     out, into = os.pipe()
 
     def pump() -> None:
-        with suppress(OSError, ValueError, InputError), os.fdopen(into, "wb", buffering=0) as pipe:
+        with suppress(OSError, ValueError, InputError), os.fdopen(into, "wb") as pipe:
             while data := stream.read(_COPY):
                 pipe.write(data)
 
