@@ -1,12 +1,13 @@
 """Entropy coding of codes: integer models that adapt as they go, and constriction's range coder.
 
 Bit-exact on every machine because the models are integers: see "Why this is bit-exact" in docs/format.md.
-Each level has its own counts; every packet starts again from the static table.
+Each level has its own counts; every packet starts again from the static tables.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 import constriction
 import numpy as np
@@ -23,78 +24,98 @@ _QUEUE, _MODEL = constriction.stream.queue, constriction.stream.model
 
 
 def frequencies(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Whole frequencies, each at least 1 and 2**24 in sum, in proportion to `counts` (each >= 0, sum 1 to 2**38)."""
-    sums = np.zeros(counts.size + 1, np.int64)
-    np.cumsum(counts, out=sums[1:])
-    total = int(sums[-1])
-    sums *= (1 << PRECISION) - counts.size
-    sums //= total
-    return np.diff(sums) + 1
+    """Whole frequencies `[..., symbols]`, each at least 1 and 2**24 in sum, in proportion to `counts`.
+
+    Counts are at least 0 and sum to between 1 and 2**38.
+    """
+    free = (1 << PRECISION) - counts.shape[-1]
+    sums = np.cumsum(counts, axis=-1)
+    scaled = sums * free // sums[..., -1:]
+    scaled[..., 1:] -= scaled[..., :-1].copy()
+    return scaled + 1
+
+
+class Adaptive:
+    """Models of all levels of a packet; they learn from every code seen."""
+
+    def __init__(self, tables: Sequence[Counts]) -> None:
+        self._counts = np.concatenate([table.counts for table in tables])
+        self._starts = np.cumsum([0, *(table.counts.size for table in tables)])
+        self._steps = [table.step for table in tables]
+        self._groups: list[
+            NDArray[np.int64]
+        ] = []  # views of the counts, neighbours of one size together: [levels, symbols]
+        at = 0
+        for size, group in groupby(table.counts.size for table in tables):
+            rows = len(list(group))
+            self._groups.append(self._counts[at : at + rows * size].reshape(rows, size))
+            at += rows * size
+
+    def models(self) -> list[constriction.stream.model.Categorical]:
+        """The coder's model of each level's next codes: whole numbers, so that nothing is left to rounding."""
+        shares = [row for group in self._groups for row in (frequencies(group) - 1).astype(np.float64)]
+        return [_MODEL.Categorical(share, perfect=False) for share in shares]
+
+    def add(self, seen: Sequence[NDArray[np.int64]]) -> None:
+        """Learn from the symbols of each level."""
+        for symbols, start, step in zip(seen, self._starts, self._steps, strict=False):
+            np.add.at(self._counts, symbols + start, step)
 
 
 def encode(levels: Sequence[Level], info: CodecInfo, tables: Sequence[Counts]) -> bytes:
     """The codes of one packet, levels `[1, frames of that level]`, as the fewest bytes that decode to them."""
-    coder = _QUEUE.RangeEncoder()
-    for level, table, bits in zip(levels, tables, info.bits, strict=False):
-        shift = max(0, bits - Counts.BITS)
-        adaptive = Adaptive(table)
-        for block in _blocks(level.shape[1]):
+    coder, adaptive, shifts = _QUEUE.RangeEncoder(), Adaptive(tables[: len(levels)]), _shifts(info)
+    for blocks in _blocks([level.shape[1] for level in levels]):
+        seen = []
+        for level, block, shift, model in zip(levels, blocks, shifts, adaptive.models(), strict=False):
             codes = level[0, block]
-            symbols = codes >> shift
-            coder.encode(symbols.astype(np.int32), adaptive.model())
+            seen.append(codes >> shift)
+            coder.encode(seen[-1].astype(np.int32), model)
             if shift:
                 coder.encode((codes & ((1 << shift) - 1)).astype(np.int32), _MODEL.Uniform(1 << shift))
-            adaptive.add(symbols)
+        adaptive.add(seen)
     return _seal(coder)
 
 
 def decode(data: bytes, counts: Sequence[int], info: CodecInfo, tables: Sequence[Counts]) -> tuple[Level, ...]:
     """The levels of one packet, `counts[k]` codes of level k; a DamagedError when `data` cannot be such a packet."""
     words = np.frombuffer(data + b"\0" * (-len(data) % 4 + 8), ">u4").astype(np.uint32)
-    coder = _QUEUE.RangeDecoder(words)
     try:
-        levels = zip(counts, info.bits, info.codebook_sizes, tables, strict=False)
-        return tuple(_decode_level(coder, *level) for level in levels)
+        levels = _decode(_QUEUE.RangeDecoder(words), counts, info, tables[: len(counts)])
     except AssertionError as error:  # constriction's way to say that no encoder writes such bytes
         raise DamagedError("the entropy-coded bytes decode to no codes") from error
+    for level, size in zip(levels, info.codebook_sizes, strict=False):
+        if level.size and int(level.max()) >= size:
+            raise DamagedError(f"expected codes below {size}, got {level.max()}")
+    return levels
 
 
-class Adaptive:
-    """Counts of one level that grow with every code seen."""
-
-    def __init__(self, table: Counts) -> None:
-        self.counts = table.counts.copy()
-        self.step = table.step
-
-    def model(self) -> constriction.stream.model.Categorical:
-        """The coder's model of the next codes: whole numbers only, so that nothing is left to rounding."""
-        return _MODEL.Categorical((frequencies(self.counts) - 1).astype(np.float64), perfect=False)
-
-    def add(self, symbols: NDArray[np.int64]) -> None:
-        """Learn from `symbols`."""
-        np.add.at(self.counts, symbols, self.step)
-
-
-def _decode_level(
-    coder: constriction.stream.queue.RangeDecoder, count: int, bits: int, size: int, table: Counts
-) -> Level:
-    shift = max(0, bits - Counts.BITS)
-    adaptive, level = Adaptive(table), np.empty((1, count), np.int64)
-    for block in _blocks(count):
-        length = level[0, block].size
-        symbols = coder.decode(adaptive.model(), length).astype(np.int64)
-        level[0, block] = symbols << shift
-        if shift:
-            level[0, block] |= coder.decode(_MODEL.Uniform(1 << shift), length)
-        adaptive.add(symbols)
-    if count and int(level.max()) >= size:
-        raise DamagedError(f"expected codes below {size}, got {level.max()}")
-    return level
+def _decode(
+    coder: constriction.stream.queue.RangeDecoder, counts: Sequence[int], info: CodecInfo, tables: Sequence[Counts]
+) -> tuple[Level, ...]:
+    adaptive, shifts = Adaptive(tables), _shifts(info)
+    levels = tuple(np.zeros((1, count), np.int64) for count in counts)
+    for blocks in _blocks(counts):
+        seen = []
+        for level, block, shift, model in zip(levels, blocks, shifts, adaptive.models(), strict=False):
+            codes = level[0, block]
+            seen.append(coder.decode(model, codes.size).astype(np.int64))
+            codes[:] = seen[-1] << shift
+            if shift:
+                codes |= coder.decode(_MODEL.Uniform(1 << shift), codes.size)
+        adaptive.add(seen)
+    return levels
 
 
-def _blocks(count: int) -> Iterator[slice]:
-    size = max(_BLOCK, -(-count // _BLOCKS))
-    return (slice(i, min(i + size, count)) for i in range(0, count, size))
+def _shifts(info: CodecInfo) -> list[int]:
+    return [max(0, bits - Counts.BITS) for bits in info.bits]
+
+
+def _blocks(counts: Sequence[int]) -> Iterator[list[slice]]:
+    """The codes of each level that are coded with the same models, block after block."""
+    sizes = [max(_BLOCK, -(-count // _BLOCKS)) for count in counts]
+    for i in range(max(-(-count // size) for count, size in zip(counts, sizes, strict=True))):
+        yield [slice(i * size, (i + 1) * size) for size in sizes]
 
 
 def _seal(coder: constriction.stream.queue.RangeEncoder) -> bytes:
@@ -104,9 +125,9 @@ def _seal(coder: constriction.stream.queue.RangeEncoder) -> bytes:
     size = 4 * done + 8
     value = int.from_bytes(words.ljust(size, b"\0"), "big")
     first = value - (value - lower) % (1 << 64)  # the interval is [first, first + width)
-    last = first + width - 1
-    for zeros in range(64, -1, -8):
-        best = -(-first >> zeros) << zeros
-        if best <= last:
-            break
+    best = next(
+        rounded
+        for zeros in range(64, -1, -8)
+        if (rounded := -(-first >> zeros) << zeros) < first + width  # the fewest bytes that are not zero
+    )
     return best.to_bytes(size, "big").rstrip(b"\0") or b"\0"

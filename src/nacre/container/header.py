@@ -38,6 +38,7 @@ LIMITS = {  # the largest value a header may hold, see docs/format.md
 _RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 96000)
 _HOPS = (80, 120, 128, 160, 240, 256, 300, 320, 384, 480, 512, 600, 640, 960, 1920)
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-._"
+_DIGEST_BYTES = 8  # of the usual digest, 16 hexadecimal digits
 _CHANNELS, _STRIDES, _DELAY, _PREROLL, _SEGMENT, _DIGEST, _PRIOR, _TAGS = (1 << i for i in range(8))
 
 
@@ -158,10 +159,12 @@ def _metadata(header: Header) -> bytes:
     for flag, values in optional:
         flags |= flag if values else 0
         rest += b"".join(varint(value) for value in values)
-    rest += _pack_name(info.name)
-    if info.digest:
+    digest = _digest_bytes(info.digest)
+    rest += _pack_name(info.name, len(digest) == _DIGEST_BYTES)
+    if digest and len(digest) != _DIGEST_BYTES:
         flags |= _DIGEST
-        rest += _pack_bytes(_digest_bytes(info.digest))
+        rest += varint(len(digest))
+    rest += digest
     if header.prior:
         flags |= _PRIOR
         rest += varint(header.prior)
@@ -185,8 +188,10 @@ def _parse(at: Cursor) -> Header:
     delay = at.varint(LIMITS["delay"]) if flags & _DELAY else 0
     preroll = at.varint(LIMITS["preroll"]) if flags & _PREROLL else 0
     segment = at.varint(LIMITS["segment"]) if flags & _SEGMENT else 0
-    name = _parse_name(at)
-    digest = at.take(at.varint(LIMITS["digest"])).hex() if flags & _DIGEST else ""
+    name, size = _parse_name(at)
+    if flags & _DIGEST:
+        size = at.varint(LIMITS["digest"])
+    digest = at.take(size).hex()
     prior = at.varint(LIMITS["prior"]) if flags & _PRIOR else 0
     tags = _parse_tags(at) if flags & _TAGS else {}
     if at.left:
@@ -232,24 +237,28 @@ def _parse_sizes(at: Cursor, count: int) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _pack_name(name: str) -> bytes:
+def _pack_name(name: str, digest: bool) -> bytes:
     plain = name.encode()
     if not set(name) <= set(_ALPHABET):
-        return varint(2 * len(plain)) + plain
+        return varint(4 * len(plain) + 2 * digest) + plain
     places = [_ALPHABET.index(letter) + 1 for letter in name] + [0] * (-len(name) % 3)
     groups = zip(places[::3], places[1::3], places[2::3], strict=True)
-    return varint(2 * len(name) + 1) + b"".join(struct.pack("!H", (a * 40 + b) * 40 + c) for a, b, c in groups)
+    return varint(4 * len(name) + 2 * digest + 1) + b"".join(
+        struct.pack("!H", (a * 40 + b) * 40 + c) for a, b, c in groups
+    )
 
 
-def _parse_name(at: Cursor) -> str:
-    length, short = divmod(at.varint(2 * LIMITS["name"] + 1), 2)
-    if not short:
-        return at.text(length)
+def _parse_name(at: Cursor) -> tuple[str, int]:
+    """The name, and the bytes of the digest behind it."""
+    length, flags = divmod(at.varint(4 * LIMITS["name"] + 3), 4)
+    size = _DIGEST_BYTES if flags & 2 else 0
+    if not flags & 1:
+        return at.text(length), size
     groups = [int.from_bytes(at.take(2), "big") for _ in range(-(-length // 3))]
     places = [place for group in groups for place in (group // 1600, group // 40 % 40, group % 40)]
     if any(group >= 64000 for group in groups) or 0 in places[:length] or any(places[length:]):
         raise DamagedError("the name in the header holds letters that do not exist")
-    return "".join(_ALPHABET[place - 1] for place in places[:length])
+    return "".join(_ALPHABET[place - 1] for place in places[:length]), size
 
 
 def _pack_bytes(data: bytes) -> bytes:

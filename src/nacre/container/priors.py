@@ -1,6 +1,6 @@
 """Static tables of the entropy coder: how often each code of each level is heard, as whole numbers.
 
-A table is a file `weights/prior-<number>.npz` in the package; its number stands in the files that need it, so a
+A table is a file `bundled/prior-<number>.npz` in the package; its number stands in the files that need it, so a
 number is never used again for another table. Number 0 is the flat table, which every codec has.
 """
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..codes import CodecInfo, Codes
 from ..errors import DamagedError, InputError, MissingError
 
-FOLDER = Path(__file__).parent.parent / "weights"
+FOLDER = Path(__file__).parent.parent / "bundled"
 FLAT = 0
 _FLAT_COUNT = 64
 _MOST = 1 << 24  # the largest sum of a table, so that all arithmetic fits into 64 bits

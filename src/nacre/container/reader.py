@@ -15,6 +15,8 @@ from .recover import find, wait_for_header
 from .sequence import Damage, Sequence
 from .source import Readable, Source
 
+__all__ = ["MAX_READ", "Damage", "NacReader"]
+
 MAX_READ = 1 << 26  # codes that are put together at once; longer files are read piece by piece
 
 
