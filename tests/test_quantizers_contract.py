@@ -159,10 +159,10 @@ def session(model: nn.Module, inputs: tuple[Tensor, ...], dynamo: bool) -> onnxr
 @pytest.mark.parametrize("dynamo", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_an_exported_graph_says_the_same(quantizer: Quantizer, dynamo: bool) -> None:
     small, z = latents(quantizer, 2, 8), latents(quantizer, 3, 60)
-    encode = session(Encode(quantizer), (small,), dynamo)
+    encode = session(Encode(quantizer).eval(), (small,), dynamo)
     levels = encode.run(None, {"in_0": z.numpy()})
     assert all(np.array_equal(a, b.numpy()) for a, b in zip(levels, quantizer.encode(z), strict=True))
-    decode = session(Decode(quantizer), quantizer.encode(small), dynamo)
+    decode = session(Decode(quantizer).eval(), quantizer.encode(small), dynamo)
     (out,) = decode.run(None, {f"in_{i}": level for i, level in enumerate(levels)})
     expected = quantizer.decode([torch.from_numpy(level) for level in levels]).detach().numpy()
     if any(isinstance(module, nn.Conv1d) for module in quantizer.modules()):
