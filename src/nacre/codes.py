@@ -40,7 +40,9 @@ class CodecInfo:
         if min(self.sample_rate, self.channels, self.hop) < 1 or min(self.delay, self.preroll, self.segment) < 0:
             raise InputError(f"a codec needs a positive sample rate, channel count and hop, got {self}")
         if not self.codebook_sizes or len(self.strides) != len(self.codebook_sizes):
-            raise InputError(f"expected one stride a level, got {len(self.strides)} for {len(self.codebook_sizes)} levels")
+            raise InputError(
+                f"expected one stride a level, got {len(self.strides)} for {len(self.codebook_sizes)} levels"
+            )
         if min(self.codebook_sizes) < 2 or max(self.codebook_sizes) > MAX_CODEBOOK or min(self.strides) < 1:
             raise InputError(f"codebooks hold 2 to {MAX_CODEBOOK} entries and strides are positive, got {self}")
 
@@ -138,7 +140,7 @@ class Codes:
     @property
     def frames(self) -> int:
         """Frames of the finest level present."""
-        return max(level.shape[1] * s for level, s in zip(self.levels, self.info.strides, strict=False))
+        return max(int(level.shape[1]) * s for level, s in zip(self.levels, self.info.strides, strict=False))
 
     @property
     def seconds(self) -> float:
@@ -180,7 +182,9 @@ class Codes:
             length=max(0, min(length, self.length - before)),
             info=self.info,
             start=begin,
-            scale=self.scale[:, start // segment : -(-stop // segment)] if self.scale is not None and segment else self.scale,
+            scale=self.scale[:, start // segment : -(-stop // segment)]
+            if self.scale is not None and segment
+            else self.scale,
             lost=None if self.lost is None else self.lost[start:stop],
         )
 
@@ -192,7 +196,9 @@ class Codes:
         first, at = pieces[0], pieces[0].start
         for piece in pieces:
             if (piece.info, piece.start, len(piece.levels)) != (first.info, at, len(first.levels)):
-                raise InputError(f"pieces do not follow each other: expected frame {at} of {first.info.name}, got {piece.start}")
+                raise InputError(
+                    f"pieces do not follow each other: expected frame {at} of {first.info.name}, got {piece.start}"
+                )
             at += piece.frames
         scales = [piece.scale for piece in pieces if piece.scale is not None]
         lost = [np.zeros(p.frames, np.bool_) if p.lost is None else p.lost for p in pieces]

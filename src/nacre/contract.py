@@ -8,13 +8,16 @@ Letters in shapes: `B` batch, `C` channels, `T` samples, `F` frames.
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .codes import Codes, CodecInfo, Level
+from .codes import CodecInfo, Codes, Level
 from .errors import InputError
 
 Wave = NDArray[np.float32]
@@ -111,13 +114,15 @@ class Stream:
         if self._expected is not None and codes.start != self._expected:
             raise InputError(f"expected codes that start at frame {self._expected}, got frame {codes.start}")
         self._expected = codes.start + codes.frames
-        size = max(info.stride, BLOCK_SECONDS * round(info.frame_rate) // info.stride * info.stride)
         parts = []
-        for first in range(0, codes.frames, size):
-            piece = codes.cut(first, first + size)
-            wave = self.codec.decode_frames(piece.levels, self._decoder)
+        for piece in _pieces(codes, max(1, round(BLOCK_SECONDS * info.frame_rate) // info.stride) * info.stride):
+            if piece.lost is None:
+                wave = self.codec.decode_frames(piece.levels, self._decoder)
+            else:
+                wave = np.zeros((codes.batch, info.channels, piece.frames * info.hop), np.float32)
+                self._decoder = self.codec.new_state()  # what came before the gap does not lead up to what follows it
             begin = max(0, info.delay - piece.start * info.hop)
-            parts.append(_silence_lost(wave, piece.lost, info.hop)[:, :, begin : begin + piece.length])
+            parts.append(wave[:, :, begin : begin + piece.length])
         if not parts:
             return np.zeros((codes.batch, info.channels, 0), np.float32)
         return np.concatenate(parts, axis=2)
@@ -135,10 +140,20 @@ def check_wave(wave: Any, info: CodecInfo) -> Wave:
         )
     if not np.isfinite(wave).all():
         raise InputError("the wave holds NaN or infinite samples; repair it before encoding")
-    return wave.astype(np.float32, copy=False)
+    checked: Wave = wave.astype(np.float32, copy=False)
+    return checked
 
 
-def _silence_lost(wave: Wave, lost: NDArray[np.bool_] | None, hop: int) -> Wave:
-    if lost is None or not lost.any():
-        return wave
-    return wave * np.repeat(~lost, hop).astype(np.float32)
+def _pieces(codes: Codes, size: int) -> Iterator[Codes]:
+    """`codes` in pieces of at most `size` frames, each either wholly lost or wholly there (`lost` is None)."""
+    stride = codes.info.stride
+    units = -(-codes.frames // stride)
+    lost = np.zeros(units * stride, np.bool_)
+    if codes.lost is not None:
+        lost[: codes.frames] = codes.lost
+    gone: NDArray[np.bool_] = np.any(lost.reshape(units, stride), axis=1)
+    edges = np.flatnonzero(np.diff(gone)) + 1
+    cuts = sorted({*edges.tolist(), *range(0, units, size // stride), units})
+    for first, last in itertools.pairwise(cuts):
+        piece = codes.cut(first * stride, last * stride)
+        yield replace(piece, lost=np.ones(piece.frames, np.bool_) if gone[first] else None)

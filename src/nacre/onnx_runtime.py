@@ -1,0 +1,119 @@
+"""OnnxCodec: a codec from a folder of ONNX graphs, without torch; the same contract as every codec.
+
+A folder holds `encoder.onnx`, `decoder.onnx` and `model.safetensors`. The graphs are small and point into the
+weights, which are stored once, at 16 bits, for torch and ONNX alike. `wave` goes in and `level.0`, `level.1` … come
+out, or the other way round; state is further tensors: input `state.NAME` is output `next.NAME` of the call before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from .codes import CodecInfo, Level
+from .contract import CodecContract, Wave
+from .errors import DamagedError, InputError, MissingError
+
+ENCODER, DECODER, WEIGHTS = "encoder.onnx", "decoder.onnx", "model.safetensors"
+INFO_KEY = "nacre.info"  # where a graph's metadata keeps its CodecInfo, as JSON
+CONFIG_KEY = "nacre.config"  # where the weights' metadata keeps the architecture's config, as JSON
+WAVE, STATE, NEXT = "wave", "state.", "next."  # names, and beginnings of names, of inputs and outputs
+GraphState = dict[str, NDArray[np.float32]]
+
+
+class OnnxCodec(CodecContract):
+    """Encode, decode and stream with ONNX Runtime; sessions open when first used."""
+
+    def __init__(self, folder: str | Path, threads: int = 1) -> None:
+        self.folder, self.threads = Path(folder), threads
+        if threads < 1:
+            raise InputError(f"a codec needs at least one thread, got {threads}")
+        for name in (ENCODER, DECODER):
+            if not (self.folder / name).is_file():
+                raise MissingError(f"no {name} in {self.folder}; expected a folder written by nacre's ONNX export")
+
+    @cached_property
+    def info(self) -> CodecInfo:  # type: ignore[override]  # a plain attribute elsewhere; read from the first open graph here
+        """Who is speaking, as the graphs say."""
+        graph = self._decoder if "_decoder" in self.__dict__ else self._encoder
+        return graph.info
+
+    @cached_property
+    def _encoder(self) -> Graph:
+        return Graph(self.folder / ENCODER, self.threads)
+
+    @cached_property
+    def _decoder(self) -> Graph:
+        return Graph(self.folder / DECODER, self.threads)
+
+    def new_state(self) -> GraphState:
+        """An empty state; the graphs fill it with silence at the first call."""
+        return {}
+
+    def encode_frames(self, wave: Wave, state: GraphState, levels: int) -> tuple[Level, ...]:
+        """Levels `[B, F]` of whole frames of samples `[B, C, F * hop]`."""
+        every = self._encoder([wave], state)
+        return tuple(every[:levels])
+
+    def decode_frames(self, levels: tuple[Level, ...], state: GraphState) -> Wave:
+        """Samples of whole frames of levels; levels that are not there are told to the graph as -1."""
+        batch, frames = levels[0].shape[0], levels[0].shape[1] * self.info.strides[0]
+        absent = [np.full((batch, frames // s), -1, np.int64) for s in self.info.strides[len(levels) :]]
+        wave: Wave = self._decoder([*levels, *absent], state)[0]
+        return wave
+
+
+class Graph:
+    """One ONNX graph: what goes in and comes out, and state that goes round."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self.info = info_from_json(self.session.get_modelmeta().custom_metadata_map[INFO_KEY])
+        except Exception as error:  # ONNX Runtime raises classes of its own that share no base
+            raise DamagedError(f"{path} is not a graph of nacre's that ONNX Runtime can load: {error}") from error
+        inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
+        self.inputs = [i.name for i in inputs if not i.name.startswith(STATE)]
+        self.outputs = [o.name for o in outputs if not o.name.startswith(NEXT)]
+        self.state = {i.name: tuple(i.shape[1:]) for i in inputs if i.name.startswith(STATE)}
+
+    def __call__(self, values: Sequence[NDArray[Any]], state: GraphState) -> list[NDArray[Any]]:
+        """Run on `values`, the inputs that are not state; `state` moves on in place."""
+        if not state:
+            state.update({name: np.zeros((len(values[0]), *shape), np.float32) for name, shape in self.state.items()})
+        after = [NEXT + name.removeprefix(STATE) for name in state]
+        results = self.session.run(self.outputs + after, dict(zip(self.inputs, values, strict=True)) | state)
+        count = len(self.outputs)
+        state.update(zip(list(state), results[count:], strict=True))
+        return list(results[:count])
+
+
+def level_names(info: CodecInfo) -> tuple[str, ...]:
+    """What graphs call the levels of a codec."""
+    return tuple(f"level.{k}" for k in range(info.levels))
+
+
+def info_to_json(info: CodecInfo) -> str:
+    """A CodecInfo as a line of JSON."""
+    return json.dumps(vars(info), sort_keys=True)
+
+
+def info_from_json(text: str) -> CodecInfo:
+    """The CodecInfo that `info_to_json` wrote."""
+    return CodecInfo(**tupled(json.loads(text)))
+
+
+def tupled(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a dataclass as JSON gave them, its lists made tuples again."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
