@@ -76,13 +76,16 @@ class CausalAttention(nn.Module):
         if past is None:
             none = x.new_zeros(x.shape[0], self.heads, self.context - 1, x.shape[1] // self.heads)
             past = (none, none, none[:, 0, :, 0])
+        x = x.transpose(1, 2)
+        # the tracer cannot split what has no fixed length, so exported graphs take chunks of up to `context`
+        blocks = [x] if x.shape[1] <= self.context else torch.split(x, self.context, dim=1)
         parts = []
-        for block in torch.split(x.transpose(1, 2), self.context, dim=1) if x.shape[-1] else ():
+        for block in blocks:
             part, past = self._block(block, past)
             parts.append(part)
         if state is not None:
             state.put(self, *past)
-        return torch.cat(parts, dim=1).transpose(1, 2) if parts else x
+        return torch.cat(parts, dim=1).transpose(1, 2)
 
     def _block(self, x: Tensor, past: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """`[B, T, C]`, T up to `context`; the past is keys, values `[B, H, context - 1, D]` and which are true."""
@@ -126,7 +129,7 @@ def rotate(x: Tensor, turns: Tensor) -> Tensor:
 def _split(qkv: Tensor, heads: int) -> Iterator[Tensor]:
     """Queries, keys and values `[..., H, T, D]` of `[..., T, 3 * C]`."""
     for part in qkv.chunk(3, dim=-1):
-        yield part.reshape(*part.shape[:-1], heads, -1).transpose(-3, -2)
+        yield part.reshape(*part.shape[:-1], heads, part.shape[-1] // heads).transpose(-3, -2)
 
 
 def _heads(dim: int, heads: int) -> int:
