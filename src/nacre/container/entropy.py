@@ -30,9 +30,10 @@ def frequencies(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """
     free = (1 << PRECISION) - counts.shape[-1]
     sums = np.cumsum(counts, axis=-1)
-    scaled = sums * free // sums[..., -1:]
+    scaled: NDArray[np.int64] = sums * free // sums[..., -1:]
     scaled[..., 1:] -= scaled[..., :-1].copy()
-    return scaled + 1
+    scaled += 1
+    return scaled
 
 
 class Adaptive:

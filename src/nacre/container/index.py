@@ -52,10 +52,10 @@ class TableWriter:
         """An entropy-coded full packet with `size` bytes of payload was written."""
         self._add(size + 2)
 
-    def packed(self, header: Header, length: int) -> bytes:
-        """The table as it ends the file, nothing when none is needed or it would pass its limit."""
+    def packed(self, header: Header, length: int, last: int) -> bytes:
+        """The table of a file of `length` samples and `last` bytes of last packet; nothing if none is needed."""
         self._flush()
-        body = varint(length) + self._entries
+        body = varint(length) + varint(last) + self._entries
         if not self.needed or len(body) > MAX_TABLE:
             return b""
         table = varint(8 * (len(body)) + TABLE) + body
@@ -119,6 +119,7 @@ def _parse(data: bytes, end: int, header: Header) -> Index | None:
     cursor = Cursor(data[:-_END])
     cursor.varint(8 * MAX_TABLE + 7)
     samples = cursor.varint(MAX_LENGTH)
+    last = cursor.varint(end)
     step = raw_size(header, header.packet_frames) + FRAMING
     at, offsets = len(header.packed), array("Q")
     while cursor.left:
@@ -134,8 +135,7 @@ def _parse(data: bytes, end: int, header: Header) -> Index | None:
         at += run * width
     offsets.append(at)
     count = len(offsets) - 1
-    fits = FRAMING <= end - at <= step + MAX_TAG  # what the last packet is, it may no longer say itself
-    return Index(count, samples, len(header.packed), step, offsets) if fits else None
+    return Index(count, samples, len(header.packed), step, offsets) if end - at == last else None
 
 
 def _from_sizes(file: BinaryIO, base: int, size: int, header: Header) -> Index | None:

@@ -137,10 +137,7 @@ def unpack(
     info, scale = header.info, None
     counts = [packet.frames // stride for stride in info.strides[: header.levels]]
     if info.segment:
-        scale = np.frombuffer(payload[: 4 * header.scales(packet.frames)], "<f4").astype(np.float32)[None]
-        payload = payload[4 * header.scales(packet.frames) :]
-        if scale.size != header.scales(packet.frames) or not np.isfinite(scale).all():
-            raise DamagedError("the scales of a packet are missing or no finite numbers")
+        scale, payload = _unpack_scale(payload, header.scales(packet.frames))
     if packet.coded:
         return entropy.decode(payload, counts, info, tables), scale
     flags, levels, at = np.unpackbits(np.frombuffer(payload, np.uint8), bitorder="little"), [], 0
@@ -161,6 +158,15 @@ def usual_frames(header: Header, total: int) -> int:
 
 def _granule(header: Header) -> int:
     return lcm(*header.info.strides[: header.levels])
+
+
+def _unpack_scale(payload: bytes, count: int) -> tuple[NDArray[np.float32], bytes]:
+    if len(payload) < 4 * count:
+        raise DamagedError(f"expected {count} scales, got {len(payload)} bytes")
+    scale = np.frombuffer(payload, "<f4", count).astype(np.float32)[None]
+    if not np.isfinite(scale).all():
+        raise DamagedError("the scales of a packet are no finite numbers")
+    return scale, payload[4 * count :]
 
 
 def _scale_bytes(codes: Codes) -> bytes:

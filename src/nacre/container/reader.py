@@ -11,7 +11,7 @@ from ..codes import CodecInfo, Codes
 from ..errors import DamagedError, InputError
 from .header import LEAD, Header, metadata_size, parse_header
 from .index import locate
-from .recover import find, wait_for_header
+from .recover import Finder, wait_for_header
 from .sequence import Damage, Sequence
 from .source import Readable, Source
 
@@ -137,7 +137,7 @@ class NacReader:
 
     def _join(self, known: bytes) -> tuple[Header, Sequence]:
         header = parse_header(known) if known else wait_for_header(self._source)
-        number = find(self._source, header, None)
+        number = Finder(self._source, header).find(None)
         if number is None:
             raise DamagedError(f"no whole packets of {header.info.name} were found in this stream")
         return header, Sequence(self._source, header, None, number)

@@ -7,10 +7,10 @@ from contextlib import suppress
 
 from ..errors import DamagedError
 from .header import LEAD, Header, metadata_size, parse_header
-from .packets import FRAMING, MAX_TAG, TABLE, Packet, check_number, number_at, parse_tag, raw_size
+from .packets import COPY, FRAMING, MAX_TAG, TABLE, Packet, check_number, number_at, parse_tag, raw_size
 from .source import Source
 
-_BUDGET = 1 << 26  # bytes of checksums after which a search gives up
+_BUDGET = 1 << 26  # bytes of checksums after which searches in one stream give up
 _STEP = 1 << 16  # bytes searched before they are let go
 _ZEROS = 32  # a run of zero bytes in which no search begins: a raw packet could begin at each of them
 _FAR = 4096  # packets that may be missing without a trace
@@ -43,22 +43,6 @@ def repair_last(data: bytearray, header: Header, number: int) -> Packet | None:
     return None
 
 
-def find(source: Source, header: Header, expected: int | None) -> int | None:
-    """Move on to the next whole packet; its number, or None (and nothing left) when there is no more.
-
-    `expected` is the number of the packet that is damaged here, None in a stream whose place is not known.
-    """
-    near = None if expected is None else _at_hand(source, header, expected)
-    if near is not None:
-        source.drop(near)
-        return (expected or 0) + 1
-    search = _Search(source, header, expected)
-    number = search.run()
-    if number is None:
-        source.drop(len(source.data))
-    return number
-
-
 def wait_for_header(source: Source) -> Header:
     """Move on to just behind the next header in the stream."""
     while source.fill(LEAD.size) >= LEAD.size:
@@ -77,40 +61,52 @@ def wait_for_header(source: Source) -> Header:
     raise DamagedError("no header was found in this stream; its writer must repeat it, or read it from its beginning")
 
 
-def _at_hand(source: Source, header: Header, expected: int) -> int | None:
-    """Where the next packet begins, if it is where the damaged tag or a raw packet's length puts it."""
-    source.fill(2 * reach(header))
-    places = [raw_size(header, header.packet_frames) + FRAMING]
-    with suppress(DamagedError):
-        places.append(parse_tag(source.data, 0, header, expected).whole)
-    for at in places:
-        if whole_packet(source.data, at, header, expected + 1) is not None:
-            return at
-    return None
+class Finder:
+    """Moves a source on to the next whole packet; for one stream, so that all its searches share one budget."""
 
-
-class _Search:
-    """Looks at every place for packets with consecutive numbers that follow each other."""
-
-    def __init__(self, source: Source, header: Header, expected: int | None) -> None:
-        self.source, self.header, self.expected = source, header, expected
+    def __init__(self, source: Source, header: Header) -> None:
+        self.source, self.header = source, header
         self.work = 0  # bytes of checksums computed
-        self.skipped = 0  # bytes let go
+        self._copy = bytes([COPY]) + header.packed
+        self._ahead = 3 * (reach(header) + len(self._copy))
 
-    def run(self) -> int | None:
-        """The number of the first packet found; the source stands at it."""
-        at, ahead = 0, 3 * reach(self.header)
+    def find(self, expected: int | None) -> int | None:
+        """The number of the packet found, or None (and nothing left) when there is no more.
+
+        `expected` is the number of the packet that is damaged here, None in a stream whose place is not known.
+        """
+        near = None if expected is None else self._at_hand(expected)
+        if near is not None:
+            self.source.drop(near)
+            return (expected or 0) + 1
+        number = self._search(expected)
+        while number is None and self.source.fill(_STEP):
+            self.source.drop(_STEP)
+        return number
+
+    def _at_hand(self, expected: int) -> int | None:
+        """Where the next packet begins, if it is where the damaged tag or a raw packet's length puts it."""
+        header, data = self.header, self.source.data
+        self.source.fill(self._ahead)
+        places = [raw_size(header, header.packet_frames) + FRAMING]
+        with suppress(DamagedError):
+            places.append(parse_tag(data, 0, header, expected).whole)
+        found = (at for at in places if whole_packet(data, self._behind_copies(at), header, expected + 1) is not None)
+        return next(found, None)
+
+    def _search(self, expected: int | None) -> int | None:
+        at, skipped = 0, 0
         while self.work < _BUDGET:
-            available = self.source.fill(at + ahead)
+            available = self.source.fill(at + self._ahead)
             if at >= available:
                 return None
-            number = self._chain(at, available < at + ahead)
+            number = self._chain(at, skipped, expected, available < at + self._ahead)
             if number is not None:
                 self.source.drop(at)
                 return number
             at = self._next(at + 1)
             if at >= _STEP:
-                self.skipped += at
+                skipped += at
                 self.source.drop(at)
                 at = 0
         return None
@@ -122,49 +118,55 @@ class _Search:
         found = _NOT_ZERO.search(data, at)
         return (found.start() if found else len(data)) - _ZEROS + 1
 
-    def _chain(self, at: int, ended: bool) -> int | None:
-        """The number of the packet at `at` if enough good ones follow it."""
-        first, links, needed = None, 0, 3
+    def _chain(self, at: int, skipped: int, expected: int | None, ended: bool) -> int | None:
+        """The number of the packet at `at` if enough good ones follow it, or a good one that ends the stream."""
+        first, links, needed = 0, 0, 1
         while links < needed:
-            link = self._link(at)
+            link = self._link(self._behind_copies(at), expected)
             if link is None:
                 return None
-            packet, number = link
-            if first is None:
-                first = number
-                needed = self._needed(number, at)
-            elif number != (first + links) & 0xFFFF:
+            at, packet, number = link
+            if not links:
+                first, needed = number, _needed(number, expected, skipped + at - packet.whole)
+            if number != (first + links) & 0xFFFF or not needed:
                 return None
-            links, at = links + 1, at + packet.whole
+            links += 1
             if packet.last:
-                if not self._ends(at, ended):
-                    return None
-                break
-        return self._unfold(first) if first is not None and links and needed else None
+                return _unfold(first, expected) if links > 1 and self._ends(at, ended) else None
+        return _unfold(first, expected)
+
+    def _behind_copies(self, at: int) -> int:
+        while self.source.data.startswith(self._copy, at):
+            at += len(self._copy)
+        return at
 
     def _ends(self, at: int, ended: bool) -> bool:
         data = self.source.data
         return ended if at == len(data) else data[at] & 7 == TABLE
 
-    def _link(self, at: int) -> tuple[Packet, int] | None:
+    def _link(self, at: int, expected: int | None) -> tuple[int, Packet, int] | None:
+        """Where the packet at `at` ends, what its tag says, and the number that would make its checksum fit."""
         data = self.source.data
         try:
-            packet = parse_tag(data, at, self.header, 1 if self.expected is None else self.expected + 1)
+            packet = parse_tag(data, at, self.header, 1 if expected is None else expected + 1)
         except DamagedError:
             return None
-        self.work += packet.whole
         number = number_at(data, at, packet, self.header)
-        return None if number is None else (packet, number)
+        if number is None:
+            return None
+        self.work += packet.whole
+        return at + packet.whole, packet, number
 
-    def _needed(self, number: int, at: int) -> int:
-        """How many packets must agree: fewer where the bytes skipped account for the packets missing; 0 for never."""
-        if self.expected is None:
-            return 3
-        missing = (number - self.expected) & 0xFFFF
-        if 1 <= missing <= (self.skipped + at) // FRAMING + 1:
-            return 2
-        return 3 if 1 <= missing <= _FAR else 0
 
-    def _unfold(self, number: int) -> int:
-        expected = self.expected
-        return number if expected is None else expected + ((number - expected) & 0xFFFF)
+def _needed(number: int, expected: int | None, skipped: int) -> int:
+    """How many packets must agree: fewer where the bytes skipped account for the packets missing; 0 for never."""
+    if expected is None:
+        return 3
+    missing = (number - expected) & 0xFFFF
+    if 1 <= missing <= skipped // FRAMING + 1:
+        return 2
+    return 3 if 1 <= missing <= _FAR else 0
+
+
+def _unfold(number: int, expected: int | None) -> int:
+    return number if expected is None else expected + ((number - expected) & 0xFFFF)

@@ -12,7 +12,7 @@ from . import priors
 from .header import Header
 from .index import MAX_TABLE, Index, table_size
 from .packets import COPY, MAX_TAG, Packet, begin, check_number, parse_tag, unpack, usual_frames
-from .recover import find, reach, repair_last
+from .recover import Finder, reach, repair_last
 from .source import Source
 from .varint import Cursor
 
@@ -36,6 +36,7 @@ class Sequence:
         self.source, self.header, self.index, self.number = source, header, index, number
         self.length = index.length if index else None  # samples in the file, None as long as it is not known
         self.damage: list[Damage] = []
+        self.finder = Finder(source, header)
         self._gap = 0  # packets lost before the one that is next in `source`
         self._table_due = False  # only raw packets end without a seek table
         self._over = False
@@ -148,7 +149,7 @@ class Sequence:
         if last is not None:
             self._over = True
             return self._lost(last.frames, "the last packet is damaged", last.total)
-        number = find(self.source, self.header, self.number)
+        number = self.finder.find(self.number)
         if number is None:
             self._stop("the rest of the file is damaged or missing")
             return None

@@ -139,8 +139,8 @@ class NacWriter:
         payload, coded = self._payload(rest, 2) if rest else (b"", False)
         frames, size = rest.frames if rest else 0, len(payload) if coded else None
         tag = last_tag(self.header, self._number, frames, self._length, size)
-        self._sink.write(seal(tag, payload, self.header, self._number))
-        self._sink.write(self._index.packed(self.header, self._length))
+        packet = seal(tag, payload, self.header, self._number)
+        self._sink.write(packet + self._index.packed(self.header, self._length, len(packet)))
 
     def _payload(self, codes: Codes, worth: int) -> tuple[bytes, bool]:
         raw = pack_raw(codes)
