@@ -78,7 +78,7 @@ class CodecInfo:
 
     def levels_for(self, bitrate: float) -> int:
         """The most levels that fit into `bitrate` bits a second."""
-        fits = [k for k in range(1, self.levels + 1) if self.bitrate(k) <= bitrate * 1.001]
+        fits = [k for k in range(1, self.levels + 1) if self.bitrate(k) <= bitrate * (1 + 1e-9)]
         if not fits:
             least = self.bitrate(1)
             raise InputError(f"{self.name} needs at least {least / 1000:g} kbps, got {bitrate / 1000:g}; ask for more")

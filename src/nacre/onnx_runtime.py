@@ -86,6 +86,12 @@ class Graph:
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         self.inputs = [i.name for i in inputs if not i.name.startswith(STATE)]
         self.outputs = [o.name for o in outputs if not o.name.startswith(NEXT)]
+        wave, levels = [WAVE], list(level_names(self.info))
+        if (self.inputs, self.outputs) != ((wave, levels) if path.name == ENCODER else (levels, wave)):
+            sides = "wave into levels" if path.name == ENCODER else "levels into wave"
+            raise DamagedError(
+                f"{path} should turn {sides}, got {self.inputs} and {self.outputs}; export the model again"
+            )
         self.state = {i.name: tuple(i.shape[1:]) for i in inputs if i.name.startswith(STATE)}
 
     def __call__(self, values: Sequence[NDArray[Any]], state: GraphState) -> list[NDArray[Any]]:

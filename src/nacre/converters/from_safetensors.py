@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from ..codecs.pearl import Pearl, PearlConfig
 from ..errors import DamagedError, MissingError
@@ -18,9 +18,12 @@ def load_pearl(folder: str | Path) -> Pearl:
     path = Path(folder) / WEIGHTS
     if not path.is_file():
         raise MissingError(f"no {WEIGHTS} in {folder}; expected a folder written by nacre's export")
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - not a dict
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - not a dict
+    except SafetensorError as error:
+        raise DamagedError(f"{path} is no safetensors file: {error}") from error
     try:
         info = info_from_json(metadata[INFO_KEY])
         config = json.loads(metadata[CONFIG_KEY])
@@ -34,7 +37,10 @@ def load_pearl(folder: str | Path) -> Pearl:
         raise DamagedError(
             f"{path} does not hold the weights of a {info.name}: {', '.join(odd[:5])} missing or too many"
         )
-    codec.load_state_dict(weights, strict=False)
+    try:
+        codec.load_state_dict(weights, strict=False)
+    except RuntimeError as error:  # torch's word for tensors of another shape
+        raise DamagedError(f"{path} does not hold the weights of a {info.name}: {error}") from error
     codec.info = info
     codec.eval()
     return codec
