@@ -89,6 +89,16 @@ class Header:
         codes = sum(unit // stride for stride in info.strides[: self.levels])
         return unit * min(count, 8 * MAX_PACKET // bits, MAX_PACKET // unit, MAX_PACKET // codes)
 
+    @cached_property
+    def packet_bytes(self) -> int:
+        """Bytes of a full packet's raw payload."""
+        return (self.code_bits(self.packet_frames) + 7) // 8
+
+    @cached_property
+    def granule(self) -> int:
+        """Frames after which all levels that are present start anew."""
+        return lcm(*self.info.strides[: self.levels])
+
     def scales(self, frames: int) -> int:
         """How many scale values `frames` frames carry."""
         return -(-frames // self.info.segment) if self.info.segment else 0

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from ..errors import DamagedError
 from .header import Header
-from .packets import FRAMING, MAX_LENGTH, MAX_TAG, TABLE, Packet, begin, number_at, parse_tag, raw_size
+from .packets import FRAMING, MAX_LENGTH, MAX_TAG, TABLE, Packet, begin, number_at, parse_tag
 from .varint import Cursor, varint
 
 MAX_TABLE = 1 << 22  # bytes
@@ -120,7 +120,7 @@ def _parse(data: bytes, end: int, header: Header) -> Index | None:
     cursor.varint(8 * MAX_TABLE + 7)
     samples = cursor.varint(MAX_LENGTH)
     last = cursor.varint(end)
-    step = raw_size(header, header.packet_frames) + FRAMING
+    step = header.packet_bytes + FRAMING
     at, offsets = len(header.packed), array("Q")
     while cursor.left:
         entry = cursor.varint(1 << 17)
@@ -139,7 +139,7 @@ def _parse(data: bytes, end: int, header: Header) -> Index | None:
 
 
 def _from_sizes(file: BinaryIO, base: int, size: int, header: Header) -> Index | None:
-    first, step = len(header.packed), raw_size(header, header.packet_frames) + FRAMING
+    first, step = len(header.packed), header.packet_bytes + FRAMING
     guess = max(0, (size - first) // step)
     for count in range(guess, max(-1, guess - 2), -1):
         at = first + count * step
@@ -151,7 +151,7 @@ def _from_sizes(file: BinaryIO, base: int, size: int, header: Header) -> Index |
 
 def _last(file: BinaryIO, at: int, size: int, header: Header, number: int) -> Packet | None:
     """The last packet, if it fills just the `size` bytes at `at` and its checksum fits."""
-    if not FRAMING <= size <= raw_size(header, header.packet_frames) + MAX_TAG + 2:
+    if not FRAMING <= size <= header.packet_bytes + MAX_TAG + 2:
         return None
     file.seek(at)
     data = file.read(size)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from binascii import crc_hqx
 from dataclasses import dataclass
-from math import lcm
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +54,8 @@ class Packet:
 
 def raw_size(header: Header, frames: int) -> int:
     """Bytes of the raw payload of `frames` frames."""
+    if frames == header.packet_frames:
+        return header.packet_bytes
     return (header.code_bits(frames) + 7) // 8
 
 
@@ -75,7 +76,7 @@ def parse_tag(data: bytes | bytearray, at: int, header: Header, number: int) -> 
         frames = usual_frames(header, total) - number * full
     elif kind in (ODD, ODD_CODED):
         frames, total = value, cursor.varint(MAX_LENGTH)
-    if not 0 <= frames <= full or (total or 0) > MAX_LENGTH or frames % _granule(header):
+    if not 0 <= frames <= full or (total or 0) > MAX_LENGTH or frames % header.granule:
         raise DamagedError(f"expected a packet of 0 to {full} frames, got {frames}")
     if kind in (LAST_CODED, ODD_CODED):
         size = cursor.varint(MAX_PACKET)
@@ -154,10 +155,6 @@ def usual_frames(header: Header, total: int) -> int:
     """Frames that code `total` samples: whole turns of all levels."""
     stride = header.info.stride
     return -(-header.info.frames(total) // stride) * stride
-
-
-def _granule(header: Header) -> int:
-    return lcm(*header.info.strides[: header.levels])
 
 
 def _unpack_scale(payload: bytes, count: int) -> tuple[NDArray[np.float32], bytes]:

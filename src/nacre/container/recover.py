@@ -7,20 +7,21 @@ from contextlib import suppress
 
 from ..errors import DamagedError
 from .header import LEAD, Header, metadata_size, parse_header
-from .packets import COPY, FRAMING, MAX_TAG, TABLE, Packet, check_number, number_at, parse_tag, raw_size
+from .packets import COPY, FRAMING, MAX_TAG, TABLE, Packet, check_number, number_at, parse_tag
 from .source import Source
 
-_BUDGET = 1 << 26  # bytes of checksums after which searches in one stream give up
+_BUDGET = 1 << 26  # bytes of checksums, after which searches in one stream give up
+_PLACE = 16  # what looking at one place counts for in that budget
 _STEP = 1 << 16  # bytes searched before they are let go
 _ZEROS = 32  # a run of zero bytes in which no search begins: a raw packet could begin at each of them
-_FAR = 4096  # packets that may be missing without a trace
+_FAR = 4096  # packets that may be missing from one stream without a trace
 _BEGINNING = b"NAC\x01"
 _NOT_ZERO = re.compile(rb"[^\0]")
 
 
 def reach(header: Header) -> int:
     """Bytes that no packet passes."""
-    return raw_size(header, header.packet_frames) + FRAMING + MAX_TAG
+    return header.packet_bytes + FRAMING + MAX_TAG
 
 
 def whole_packet(data: bytes | bytearray, at: int, header: Header, number: int) -> Packet | None:
@@ -67,6 +68,7 @@ class Finder:
     def __init__(self, source: Source, header: Header) -> None:
         self.source, self.header = source, header
         self.work = 0  # bytes of checksums computed
+        self.far = _FAR  # packets that may still be missing without a trace
         self._copy = bytes([COPY]) + header.packed
         self._ahead = 3 * (reach(header) + len(self._copy))
 
@@ -88,7 +90,7 @@ class Finder:
         """Where the next packet begins, if it is where the damaged tag or a raw packet's length puts it."""
         header, data = self.header, self.source.data
         self.source.fill(self._ahead)
-        places = [raw_size(header, header.packet_frames) + FRAMING]
+        places = [header.packet_bytes + FRAMING]
         with suppress(DamagedError):
             places.append(parse_tag(data, 0, header, expected).whole)
         found = (at for at in places if whole_packet(data, self._behind_copies(at), header, expected + 1) is not None)
@@ -102,8 +104,10 @@ class Finder:
                 return None
             number = self._chain(at, skipped, expected, available < at + self._ahead)
             if number is not None:
+                self.far -= 0 if expected is None else max(0, number - expected - (skipped + at) // FRAMING)
                 self.source.drop(at)
                 return number
+            self.work += _PLACE
             at = self._next(at + 1)
             if at >= _STEP:
                 skipped += at
@@ -127,7 +131,7 @@ class Finder:
                 return None
             at, packet, number = link
             if not links:
-                first, needed = number, _needed(number, expected, skipped + at - packet.whole)
+                first, needed = number, self._needed(number, expected, skipped + at - packet.whole)
             if number != (first + links) & 0xFFFF or not needed:
                 return None
             links += 1
@@ -144,6 +148,15 @@ class Finder:
         data = self.source.data
         return ended if at == len(data) else data[at] & 7 == TABLE
 
+    def _needed(self, number: int, expected: int | None, skipped: int) -> int:
+        """How many packets must agree: fewer where the bytes skipped account for those missing; 0 for never."""
+        if expected is None:
+            return 3
+        missing = (number - expected) & 0xFFFF
+        if 1 <= missing <= skipped // FRAMING + 1:
+            return 2
+        return 3 if 1 <= missing <= self.far else 0
+
     def _link(self, at: int, expected: int | None) -> tuple[int, Packet, int] | None:
         """Where the packet at `at` ends, what its tag says, and the number that would make its checksum fit."""
         data = self.source.data
@@ -156,16 +169,6 @@ class Finder:
             return None
         self.work += packet.whole
         return at + packet.whole, packet, number
-
-
-def _needed(number: int, expected: int | None, skipped: int) -> int:
-    """How many packets must agree: fewer where the bytes skipped account for the packets missing; 0 for never."""
-    if expected is None:
-        return 3
-    missing = (number - expected) & 0xFFFF
-    if 1 <= missing <= skipped // FRAMING + 1:
-        return 2
-    return 3 if 1 <= missing <= _FAR else 0
 
 
 def _unfold(number: int, expected: int | None) -> int:
