@@ -23,7 +23,7 @@ FLOORS = {
     "__main__": 8,
     "cli": 7,
     **dict.fromkeys(("training", "evaluation", "server", "corpus"), 6),  # wings
-    **dict.fromkeys(("demonstration", "display"), 6),  # what the verbs show
+    **dict.fromkeys(("arguments", "contents", "demonstration", "display"), 6),  # what the verbs show
     **dict.fromkeys(("models", "files", "batch"), 5),  # names to codecs, sound files to .nac files, many at once
     "converters": 4,
     **dict.fromkeys(("codecs", "container", "onnx_runtime"), 3),

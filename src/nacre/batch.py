@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from .errors import InputError, NacreError
 
-SOUND = frozenset(".wav .flac .ogg .oga .opus .mp3 .aiff .aif .au .caf .w64 .rf64".split())
+SOUND = frozenset([".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", ".w64", ".rf64"])
 CODED = frozenset([".nac"])
 Report = Callable[[float, float | None], None]  # seconds done, seconds in all when known
 Result = TypeVar("Result")
@@ -19,7 +21,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Job:
-    """One file to make from another."""
+    """One file to make from another; `-` stands for standard input and output."""
 
     source: str
     target: str
@@ -47,40 +49,76 @@ class _Stopped(KeyboardInterrupt):
     """Ctrl-C came while this job ran in another thread."""
 
 
-def pair(source: str, target: str | None, suffix: str, kinds: frozenset[str]) -> list[Job]:
-    """Which files become which: one file, standard input, or all files of `kinds` below a folder.
+def pair(paths: Sequence[str], suffix: str, kinds: frozenset[str]) -> list[Job]:
+    """Which files become which, from `INPUT`, `INPUT OUTPUT` or `INPUT INPUT ... FOLDER`.
 
-    Outputs get `suffix` where the caller names none.
+    An input may be a folder: all files of `kinds` below it. Outputs get `suffix` where the caller names none.
     """
-    if source == "-":
-        return [Job("-", target or "-")]
-    place = Path(source)
-    if place.is_dir():
-        return _pair_folder(place, target, suffix, kinds)
-    if target is None:
-        return [Job(source, str(place.with_suffix(suffix)))]
-    if target != "-" and Path(target).is_dir():
-        return [Job(source, str(Path(target, place.name).with_suffix(suffix)))]
-    return [Job(source, target)]
+    sources, target = (list(paths[:-1]), paths[-1]) if len(paths) > 1 else (list(paths), None)
+    first = sources[0]
+    if len(sources) > 1 or Path(first).is_dir():
+        jobs = list(_pair_many(sources, target, suffix, kinds))
+    elif first == "-":
+        jobs = [Job("-", target or "-")]
+    elif target is None:
+        jobs = [Job(first, str(Path(first).with_suffix(suffix)))]
+    elif _is_folder(target):
+        jobs = [Job(first, str(Path(target, Path(first).name).with_suffix(suffix)))]
+    else:
+        jobs = [Job(first, target)]
+    _check_clashes(jobs)
+    _check_terminal(jobs)
+    return jobs
 
 
-def _pair_folder(place: Path, target: str | None, suffix: str, kinds: frozenset[str]) -> list[Job]:
-    if target is None or target == "-" or Path(target).is_file():
-        raise InputError(f"{place} is a folder, so name a folder for the output as well: nacre … {place} OUTPUT_FOLDER")
-    found = sorted(path for path in place.rglob("*") if path.suffix.lower() in kinds and path.is_file())
-    if not found:
-        raise InputError(f"{place} holds no files that end in {' '.join(sorted(kinds))}")
-    jobs: dict[str, str] = {}
-    for path in found:
-        made = str((Path(target) / path.relative_to(place)).with_suffix(suffix))
-        if made in jobs:
-            raise InputError(f"{jobs[made]} and {path} would both become {made}; rename one of them")
-        jobs[made] = str(path)
-    return [Job(path, made) for made, path in jobs.items()]
+def _pair_many(sources: list[str], target: str | None, suffix: str, kinds: frozenset[str]) -> Iterator[Job]:
+    makes_folder = len(sources) == 1 and target is not None and target != "-" and not Path(target).exists()
+    if target is None or not (makes_folder or _is_folder(target)):
+        what = f"{sources[0]} is a folder" if len(sources) == 1 else f"{len(sources)} inputs were given"
+        got = "" if target is None else f", and {target} is none; put a / after the name of a new one"
+        raise InputError(f"{what}, so the output has to be a folder too{got}")
+    for source in sources:
+        place = Path(source)
+        if source == "-":
+            raise InputError("standard input (-) goes alone; name files and folders in another call")
+        found = sorted(_below(place, kinds)) if place.is_dir() else [place]
+        if not found:
+            raise InputError(f"{source} holds no files that end in {' '.join(sorted(kinds))}")
+        start = place if place.is_dir() else place.parent
+        yield from (Job(str(path), str((target / path.relative_to(start)).with_suffix(suffix))) for path in found)
+
+
+def _below(folder: Path, kinds: frozenset[str]) -> Iterator[Path]:
+    """Files of `kinds` in `folder`; hidden ones are other programs' business."""
+    return (p for p in folder.rglob("[!.]*") if p.suffix.lower() in kinds and p.is_file())
+
+
+def _is_folder(target: str) -> bool:
+    return target.endswith(("/", os.sep)) or Path(target).is_dir()
+
+
+def _check_clashes(jobs: list[Job]) -> None:
+    made: dict[str, str] = {}
+    for job in jobs:
+        if job.target in made:
+            raise InputError(f"{made[job.target]} and {job.source} would both become {job.target}; rename one of them")
+        made[job.target] = job.source
+
+
+def _check_terminal(jobs: list[Job]) -> None:
+    """Nobody types a sound file, and nobody reads one."""
+    if jobs[0].source == "-" and sys.stdin.isatty():
+        raise InputError("standard input is a terminal; send it a file or what another program writes")
+    if jobs[0].target == "-" and sys.stdout.isatty():
+        raise InputError("standard output is a terminal; send it to a file or another program")
 
 
 def run(
-    make: Callable[[str, str, Report], Result], jobs: list[Job], workers: int, watcher: Watcher
+    make: Callable[[str, str, Report], Result],
+    jobs: Sequence[Job],
+    watcher: Watcher,
+    workers: int = 1,
+    overwrite: bool = False,
 ) -> list[Result | Failure]:
     """`make(source, target, report)` for every job, `workers` at a time, in order; Ctrl-C stops them all cleanly."""
     stop = Event()
@@ -96,11 +134,10 @@ def run(
             report(done, whole)
 
         try:
-            if len(jobs) > 1:
-                Path(job.target).parent.mkdir(parents=True, exist_ok=True)
+            _prepare(job, overwrite)
             return make(job.source, job.target, checked)
-        except NacreError as error:
-            return Failure(job.source, error)
+        except (NacreError, OSError) as error:
+            return Failure(job.source, _explain(error, job))
         finally:
             watcher.end(job.source)
 
@@ -114,3 +151,23 @@ def run(
             stop.set()
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _prepare(job: Job, overwrite: bool) -> None:
+    """Make the folder of a target; refuse one that exists before any work is done for it."""
+    if job.target == "-":
+        return
+    target = Path(job.target)
+    if target.exists() and not overwrite:
+        raise InputError(f"{target} exists; overwrite it with --force or choose another name")
+    target.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _explain(error: NacreError | OSError, job: Job) -> NacreError:
+    """What to tell about `error`; a broken pipe is not told but raised: nobody listens any more."""
+    cause = error.__cause__ if isinstance(error, NacreError) else error
+    if isinstance(cause, BrokenPipeError):
+        raise cause
+    if isinstance(error, NacreError):
+        return error
+    return InputError(f"{error.filename or job.target} cannot be used: {error.strerror or error}")

@@ -1,50 +1,68 @@
 """The verbs of the command line: each parses, makes one public call and prints.
 
 Figures and tables go to standard output, progress and errors to standard error. Exit codes: 0 all well, 1 the
-caller's mistake, 2 damaged input (what could be saved was written), 130 stopped by Ctrl-C.
+caller's mistake, 2 damaged input (what could be saved was written), 130 stopped by Ctrl-C or a signal.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from . import __version__
-from .display import Progress, print_json, print_table, report_outcomes, show_error
-from .errors import InputError, NacreError
-
-if TYPE_CHECKING:
-    from .evaluation.speed import Speed
+from .arguments import (
+    Bitrate,
+    Force,
+    Json,
+    Maker,
+    ModelName,
+    OldModel,
+    Paths,
+    Quiet,
+    Threads,
+    Workers,
+    parse_bitrate,
+    parse_pcm,
+    parse_tags,
+)
+from .display import Progress, print_json, print_table, report_outcomes, show_error, speed_rows, summary_rows
+from .errors import NacreError
 
 UsageError: Any = typer.BadParameter.__base__  # typer keeps its copy of click to itself
 
+EXAMPLES = """Examples:
+
+\b
+  nacre encode talk.wav                    talk.nac, at 6 kbps
+  nacre encode talk.mp3 low.nac -b 1.35k   at most 1350 bits a second
+  nacre encode talks/ coded/ -j 4          a whole folder, four files at a time
+  nacre decode talk.nac part.flac --start 60 --stop 90
+  nacre info talk.nac --json
+  nacre decode talk.nac - | aplay          sound through a pipe
+  ffmpeg -i film.mkv -f wav - | nacre encode - film.nac
+
+Exit codes: 0 all well, 1 a mistake in the call, 2 damaged input, 130 stopped.
+"""
+
 app = typer.Typer(
     name="nacre",
-    help="Neural audio compression: sound in, a few hundred bytes a second out, sound back.",
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
-Inputs = Annotated[str, typer.Argument(metavar="INPUT", help="A file, a folder, or - for standard input.")]
-Output = Annotated[str | None, typer.Argument(metavar="[OUTPUT]", help="A file, a folder, or - for standard output.")]
-ModelName = Annotated[str, typer.Option("--model", "-m", help="A model of `nacre models`, or a folder with one.")]
-Bitrate = Annotated[str | None, typer.Option("--bitrate", "-b", help="At most this many bits a second: 1.35k, 6k, 2700.")]
-Threads = Annotated[int, typer.Option(min=1, help="Threads a file.")]
-Workers = Annotated[int, typer.Option("--workers", "-j", min=1, help="Files at a time, for folders.")]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that exist.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 
-
-@app.callback(invoke_without_command=True)
-def version_option(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+@app.callback(invoke_without_command=True, epilog=EXAMPLES)
+def overview(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Neural audio compression: sound in, a few hundred bytes a second out, sound back."""
     if version:
@@ -53,48 +71,51 @@ def version_option(
 
 
 @app.command()
-def encode(
-    source: Inputs,
-    target: Output = None,
+def encode(  # noqa: PLR0913 - the options of a verb are the arguments of its function
+    paths: Paths,
     model: ModelName = "pearl-24k",
-    bitrate: Bitrate = None,
-    tag: Annotated[list[str] | None, typer.Option(help="A tag for the file, as title=Morning. Repeatable.")] = None,
-    raw_codes: Annotated[bool, typer.Option(help="Leave entropy coding out.")] = False,
-    pcm: Annotated[str | None, typer.Option(help="Input without header: encoding:rate[:channels], s16le:24000:1.")] = None,
+    bitrate: Bitrate = "",
+    tag: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="Say more about the sound; repeatable.")] = [],  # noqa: B006 - typer's way
+    raw_codes: Annotated[bool, typer.Option("--raw-codes", help="Leave entropy coding out.")] = False,
+    pcm: Annotated[str, typer.Option(metavar="FORMAT", help="Input without header, as s16le:24000:1.")] = "",
     threads: Threads = 1,
     workers: Workers = 1,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Encode sound (WAV, FLAC, OGG, Opus, MP3 …) to .nac."""
+    """Encode WAV, FLAC, OGG, Opus, MP3 ... to .nac."""
     from . import batch, files, models
 
+    jobs = batch.pair(paths, ".nac", batch.SOUND)
+    for job in jobs:
+        files.check_target(job.target)
     codec = models.load(model, threads=threads)
     options = files.EncodeOptions(
         levels=codec.info.levels_for(parse_bitrate(bitrate)) if bitrate else None,
-        tags=parse_tags(tag or []),
+        tags=parse_tags(tag),
         raw_codes=raw_codes,
         overwrite=force,
         pcm=parse_pcm(pcm) if pcm else None,
     )
-    jobs = batch.pair(source, target, ".nac", batch.SOUND)
     with Progress(len(jobs), quiet) as progress:
-        outcomes = batch.run(lambda a, b, p: files.encode_file(codec, a, b, options, p), jobs, workers, progress)
-    return report_outcomes("encoded", outcomes, codec.info, json, quiet)
+        outcomes = batch.run(
+            lambda *job: files.encode_file(codec, job[0], job[1], options, job[2]), jobs, progress, workers, force
+        )
+    return report_outcomes("encoded", outcomes, json, quiet)
 
 
 @app.command()
-def decode(
-    source: Inputs,
-    target: Output = None,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Default: the model that the file names.")] = None,
-    bitrate: Bitrate = None,
-    start: Annotated[float, typer.Option(min=0, help="Begin at this second.")] = 0.0,
-    stop: Annotated[float | None, typer.Option(min=0, help="End at this second.")] = None,
-    rate: Annotated[int | None, typer.Option(help="Sample rate of the output; default: that of the original.")] = None,
-    encoding: Annotated[str | None, typer.Option(help="Samples as int16, int24, int32 or float32.")] = None,
-    pcm: Annotated[str | None, typer.Option(help="Output without header, as s16le, s24le, s32le or f32le.")] = None,
+def decode(  # noqa: PLR0913 - as above
+    paths: Paths,
+    model: Maker = "",
+    bitrate: Bitrate = "",
+    start: Annotated[float, typer.Option(min=0, metavar="S", help="Begin at this second.")] = 0.0,
+    stop: Annotated[float | None, typer.Option(min=0, metavar="S", help="End at this second.")] = None,
+    rate: Annotated[int | None, typer.Option(metavar="HZ", help="Default: the sample rate of the original.")] = None,
+    encoding: Annotated[str | None, typer.Option(metavar="KIND", help="int16, int24, int32 or float32.")] = None,
+    pcm: Annotated[str | None, typer.Option(metavar="FORMAT", help="No header: s16le, s24le, s32le, f32le.")] = None,
+    to: Annotated[str, typer.Option(metavar="SUFFIX", help="Kind of files where none is named.")] = "wav",
     threads: Threads = 1,
     workers: Workers = 1,
     force: Force = False,
@@ -104,36 +125,44 @@ def decode(
     """Decode .nac to sound; the suffix of OUTPUT says which kind."""
     from . import batch, files, models
 
-    jobs = batch.pair(source, target, ".wav", batch.CODED)
-    shelf = models.Shelf(model, threads)
-    bits = parse_bitrate(bitrate) if bitrate else None
-
-    def one(coded: str, sound: str, report: files.Progress) -> files.Outcome:
-        options = files.DecodeOptions(bits, start, stop, rate, encoding, force, pcm)
-        return files.decode_file(shelf, coded, sound, options, report)
-
+    jobs = batch.pair(paths, f".{'raw' if pcm else to.removeprefix('.')}", batch.CODED)
+    shelf = models.Shelf(model or None, threads)
+    options = files.DecodeOptions(
+        bitrate=parse_bitrate(bitrate) if bitrate else None,
+        start=start,
+        stop=stop,
+        sample_rate=rate,
+        encoding=encoding,
+        overwrite=force,
+        pcm=pcm,
+    )
     with Progress(len(jobs), quiet) as progress:
-        outcomes = batch.run(one, jobs, workers, progress)
-    return report_outcomes("decoded", outcomes, None, json, quiet)
+        outcomes = batch.run(
+            lambda *job: files.decode_file(shelf, job[0], job[1], options, job[2]), jobs, progress, workers, force
+        )
+    return report_outcomes("decoded", outcomes, json, quiet)
 
 
 @app.command()
-def info(source: Annotated[str, typer.Argument(metavar="FILE")], json: Json = False) -> None:
-    """Say what a .nac, .ecdc or .dac file holds."""
-    from . import files
+def info(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="A .nac, .ecdc or .dac file, or -.")],
+    codec: OldModel = "",
+    json: Json = False,
+) -> int:
+    """Say what a .nac, .ecdc or .dac file holds, and check it."""
+    from . import contents
 
-    summary = files.summarise(source)
+    summary = contents.summarise(source, codec or None)
     if json:
         print_json(summary)
     else:
-        print_table([(key.replace("_", " "), value) for key, value in summary.items()])
-    if summary.get("damage"):
-        raise typer.Exit(2)
+        print_table(summary_rows(summary))
+    return 2 if summary.get("damage") else 0
 
 
-@app.command()
-def models(json: Json = False) -> None:
-    """List the models that can be loaded by name."""
+@app.command("models")
+def list_models(json: Json = False) -> None:
+    """List the models that can be named."""
     from .models import CATALOGUE
 
     if json:
@@ -144,25 +173,34 @@ def models(json: Json = False) -> None:
 
 @app.command()
 def convert(
-    source: Annotated[str, typer.Argument(metavar="INPUT")],
-    target: Annotated[str, typer.Argument(metavar="OUTPUT", help="Its suffix says the kind: .nac, .ecdc or .dac.")],
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="A .nac, .ecdc or .dac file, or -.")],
+    target: Annotated[str, typer.Argument(metavar="OUTPUT", help="Its suffix says the container.")],
+    to: Annotated[str, typer.Option(metavar="KIND", help="nac, nac0 (the .nac of 2023), ecdc or dac.")] = "",
+    codec: OldModel = "",
     force: Force = False,
+    json: Json = False,
 ) -> None:
-    """Move codes from one container to another; the codes stay, so the codec does."""
-    from . import files
+    """Move codes to another container, unchanged."""
+    from . import contents
 
-    files.convert_file(source, target, overwrite=force)
-    typer.echo(f"converted  {source} -> {target}")
+    moved = contents.convert_file(source, target, to or None, codec or None, overwrite=force)
+    if moved.dropped_tags:
+        show_error(f"{target}: this container has no room for the tags {', '.join(moved.dropped_tags)}")
+    if json:
+        print_json(vars(moved), err=target == "-")
+    else:
+        sound = f"{moved.seconds:.2f} s of {moved.codec} codes"
+        print_table([("converted", source, "->", target, sound)], err=target == "-")
 
 
 @app.command()
 def bench(
-    source: Annotated[str | None, typer.Argument(metavar="[SOUND]", help="Default: the bundled sample.")] = None,
+    source: Annotated[str, typer.Argument(metavar="[SOUND]", help="Default: the bundled sample.")] = "",
     model: ModelName = "pearl-24k",
     threads: Threads = 1,
     json: Json = False,
 ) -> None:
-    """Measure speed: whole files and frame by frame."""
+    """Measure speed: whole files, and frame by frame."""
     from . import audio, models
     from .evaluation import speed
 
@@ -176,87 +214,80 @@ def bench(
 
 
 @app.command()
-def demo(folder: Annotated[Path, typer.Argument(help="Where the results go.")] = Path("demo")) -> None:
-    """Code the bundled sample of speech and come back: sizes, speed, sound and a picture."""
+def demo(
+    folder: Annotated[str, typer.Argument(metavar="[FOLDER]", help="Where the results go.")] = "demo",
+    json: Json = False,
+) -> None:
+    """Code the bundled sample and come back: sizes, speed, sound, a picture."""
     from . import demonstration
 
-    print_table(demonstration.run(folder))
-
-
-def speed_rows(speed: Speed) -> list[tuple[str, str]]:
-    """The figures of `bench`, with their units."""
-    return [
-        ("load and first frame", f"{speed.load * 1000:.0f} ms"),
-        ("encode", f"{speed.encode:.0f} x real time"),
-        ("decode", f"{speed.decode:.0f} x real time"),
-        ("a frame of", f"{speed.frame * 1000:.1f} ms"),
-        ("  takes, median", f"{speed.latency_p50 * 1000:.2f} ms"),
-        ("  95 %", f"{speed.latency_p95 * 1000:.2f} ms"),
-        ("  99 %", f"{speed.latency_p99 * 1000:.2f} ms"),
-        ("algorithmic latency", f"{speed.delay * 1000:.1f} ms"),
-    ]
-
-
-def parse_bitrate(text: str) -> float:
-    """Bits a second of `1.35k`, `1.35kbps` or `1350`."""
-    number = text.lower().removesuffix("bps").removesuffix("bit/s").strip()
-    try:
-        value = float(number.removesuffix("k")) * (1000 if number.endswith("k") else 1)
-    except ValueError:
-        raise InputError(f"a bitrate looks like 1.35k or 6000 (bits a second), got {text!r}") from None
-    if not 0 < value < 1e9:
-        raise InputError(f"a bitrate is a positive number of bits a second, got {text!r}")
-    return value
-
-
-def parse_tags(pairs: list[str]) -> dict[str, str]:
-    """The dictionary of `key=value` texts."""
-    split = [pair.partition("=") for pair in pairs]
-    bad = [pair for pair, (key, sign, _) in zip(pairs, split, strict=True) if not sign or not key]
-    if bad:
-        raise InputError(f"a tag looks like title=Morning, got {bad[0]!r}")
-    return {key: value for key, _, value in split}
-
-
-def parse_pcm(text: str) -> Any:
-    """The RawFormat of `encoding:rate[:channels]`."""
-    from .audio import RawFormat
-
-    encoding, _, rest = text.partition(":")
-    try:
-        numbers = [int(part) for part in rest.split(":")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (1, 2):
-        raise InputError(f"raw samples are described as encoding:rate[:channels], s16le:24000:1, got {text!r}")
-    return RawFormat(encoding, *numbers)
+    results = demonstration.run(Path(folder))
+    if json:
+        print_json([vars(result) for result in results])
+    else:
+        print_table(demonstration.rows(results), right=(1, 2, 3, 4, 5))
+        typer.echo(f"\nListen to and look at the files in {Path(folder).resolve()}")
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; nothing but a plain sentence ever reaches the user."""
-    signal.signal(signal.SIGTERM, _stop)  # as Ctrl-C: files that are half written go away
+    stop = Stop()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # each as Ctrl-C: files that are half written go away
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays in force
+            signal.signal(number, stop)
+    for stream in (sys.stdout, sys.stderr):  # a file name that is no text must not stop a report
+        with suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     words = sys.argv[1:] if arguments is None else arguments
-    sys.exit(guarded(lambda: app(words or ["--help"], standalone_mode=False)))
+    sys.exit(run(words))
 
 
-def _stop(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt
+def run(words: Sequence[str]) -> int:
+    """The exit code of one command line; errors are told in a sentence."""
+    return guarded(lambda: app(list(words) or ["--help"], prog_name="nacre", standalone_mode=False))
+
+
+class Stop:
+    """Raises KeyboardInterrupt, but not twice within a second: who hammers on Ctrl-C may not stop the tidying up."""
+
+    def __init__(self) -> None:
+        self._last = -1.0
+
+    def __call__(self, number: int, frame: Any) -> None:
+        """Take a signal."""
+        before, self._last = self._last, time.monotonic()
+        if before < 0 or self._last - before > 1.0:
+            raise KeyboardInterrupt
 
 
 def guarded(command: Callable[[], Any]) -> int:
     """The exit code of `command`, with errors told in a sentence."""
     try:
         result = command()
+        sys.stdout.flush()
     except NacreError as error:
         show_error(str(error))
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        show_error("stopped; nothing half-written was left behind")
+        show_error("stopped; what was finished stays, nothing half-written does")
         return 130
     except UsageError as error:
-        show_error(f"{error.format_message()} (see nacre --help)")
+        show_error(usage_sentence(error))
         return 1
-    except BrokenPipeError:
-        sys.stderr.close()  # or Python complains while it flushes
-        return 0  # the program that we wrote to has heard enough
+    except (OSError, SystemExit) as error:
+        if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains while it flushes
+            return 0  # the program that we wrote to has heard enough; typer makes of it an exit with 1
+        if isinstance(error, SystemExit):
+            raise
+        show_error(f"{error.filename or 'a file'} cannot be used: {error.strerror or error}")
+        return 1
     return result if isinstance(result, int) else 0
+
+
+def usage_sentence(error: Any) -> str:
+    """One sentence about words on the command line that make no sense."""
+    said = " ".join(error.format_message().split()).rstrip(".?")
+    where = error.ctx.command_path if error.ctx is not None else "nacre"
+    return f"{said[:1].lower()}{said[1:]}; see {where} --help"

@@ -3,39 +3,83 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import audio, models, spectrogram
+from .contract import CodecContract
+from .errors import InputError
 from .files import DecodeOptions, EncodeOptions, decode_file, encode_file
 
 RATES = (1350, 2700, 6075)  # bits a second
-Row = tuple[str, str, str, str, str, str]
+PICTURE = "spectrogram.png"
 
 
-def run(folder: str | Path) -> list[Row]:
-    """Write original, coded and decoded files and `spectrogram.png` into `folder`; the table of sizes and speeds."""
+@dataclass(frozen=True)
+class Coded:
+    """One file of the demonstration."""
+
+    file: str
+    bytes: int
+    bitrate: float  # bits a second
+    share: float = 1.0  # of the bytes of the original
+    encode: float = 0.0  # seconds of sound a second
+    decode: float = 0.0
+
+
+def run(folder: str | Path) -> list[Coded]:
+    """Write original, coded and decoded files and a picture of all into `folder`; what came out, the original first."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made a folder: {error.strerror}; name another") from error
     codec = models.load()
     original = audio.read(models.SAMPLE)
-    audio.write(folder / "original.wav", original.samples, original.sample_rate, overwrite=True)
-    pictures = [spectrogram.spectrogram(original.samples[0, 0])]
-    wav_bytes = (folder / "original.wav").stat().st_size
-    rows: list[Row] = [
-        ("file", "bytes", "kbps", "encode", "decode", ""),
-        ("original.wav", str(wav_bytes), f"{8 * wav_bytes / original.duration / 1000:.0f}", "", "", ""),
+    codec.decode(codec.encode(audio.read(models.SAMPLE, codec.info.sample_rate, 1).samples))  # first calls are slow
+    wav = folder / "original.wav"
+    audio.write(wav, original.samples, original.sample_rate, overwrite=True)
+    size = wav.stat().st_size
+    results = [Coded(wav.name, size, 8 * size / original.duration)]
+    results += [_code(codec, wav, rate) for rate in RATES]
+    _draw(folder, results)
+    return results
+
+
+def rows(results: list[Coded]) -> list[tuple[str, ...]]:
+    """A table of `run`'s results, with a head."""
+    lines = [
+        (
+            each.file,
+            f"{each.bytes}",
+            f"{each.bitrate / 1000:.2f}",
+            f"1/{1 / each.share:.0f}" if each.encode else "",
+            f"{each.encode:.0f} x" if each.encode else "",
+            f"{each.decode:.0f} x" if each.encode else "",
+        )
+        for each in results
     ]
-    for rate in RATES:
-        coded, decoded = folder / f"pearl-{rate}.nac", folder / f"pearl-{rate}.wav"
-        begin = time.perf_counter()
-        made = encode_file(codec, models.SAMPLE, coded, EncodeOptions(codec.info.levels_for(rate), overwrite=True))
-        middle = time.perf_counter()
-        decode_file(lambda info: codec, coded, decoded, DecodeOptions(overwrite=True))
-        end = time.perf_counter()
-        pictures.append(spectrogram.spectrogram(audio.read(decoded).samples[0, 0]))
-        speeds = [f"{made.seconds / t:.0f} x" for t in (middle - begin, end - middle)]
-        share = f"1/{wav_bytes / made.bytes:.0f} of the wav"
-        rows.append((coded.name, str(made.bytes), f"{made.bitrate / 1000:.2f}", *speeds, share))
-    spectrogram.write_png(folder / "spectrogram.png", spectrogram.stack(pictures))
-    rows.append(("spectrogram.png", "", "", "", "", "from the top: original, " + ", ".join(f"{r / 1000:g}" for r in RATES)))
-    return rows
+    return [("file", "bytes", "kbps", "of the wav", "encode", "decode"), *lines]
+
+
+def _code(codec: CodecContract, wav: Path, rate: int) -> Coded:
+    """Code the sample at `rate` bits a second and come back, with the speed of both ways."""
+    coded = wav.with_name(f"pearl-{rate}.nac")
+    begin = time.perf_counter()
+    made = encode_file(codec, wav, coded, EncodeOptions(codec.info.levels_for(rate), overwrite=True))
+    middle = time.perf_counter()
+    decode_file(lambda info: codec, coded, coded.with_suffix(".wav"), DecodeOptions(overwrite=True))
+    end = time.perf_counter()
+    share = made.bytes / wav.stat().st_size
+    return Coded(
+        coded.name, made.bytes, made.bitrate, share, made.seconds / (middle - begin), made.seconds / (end - middle)
+    )
+
+
+def _draw(folder: Path, results: list[Coded]) -> None:
+    pictures = []
+    for each in results:
+        name = f"{each.bitrate / 1000:.2f} kbps" if each.encode else "original"
+        wave = audio.read((folder / each.file).with_suffix(".wav")).samples[0, 0]
+        pictures.append(spectrogram.caption(spectrogram.spectrogram(wave), name))
+    spectrogram.write_png(folder / PICTURE, spectrogram.stack(pictures))

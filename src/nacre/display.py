@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-import json
+import os
+import shutil
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from threading import Lock
+from time import monotonic
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from .batch import Failure
-from .codes import CodecInfo
-from .files import Outcome
+from .batch import Failure, Report
+
+if TYPE_CHECKING:  # these rooms cost a start more than most verbs do
+    from .evaluation.speed import Speed
+    from .files import Outcome
+
+_EVERY = 0.1  # seconds between two looks of the progress line
+_BAR = 24  # columns
+_CONTAINERS = {
+    "nac": ".nac, version 1",
+    "nac0": ".nac of 2023 (version 0)",
+    "ecdc": ".ecdc of EnCodec",
+    "dac": ".dac of the Descript Audio Codec",
+}
 
 
 def show_error(sentence: str) -> None:
@@ -21,96 +34,59 @@ def show_error(sentence: str) -> None:
     typer.echo(f"nacre: {sentence}", err=True)
 
 
-def print_json(data: Any) -> None:
-    """Data as JSON on standard output."""
-    typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+def print_json(data: Any, err: bool = False) -> None:
+    """Data as JSON on standard output, or on standard error where that one carries sound."""
+    import json
+
+    typer.echo(json.dumps(data, indent=2, ensure_ascii=False), err=err)
 
 
-def print_table(rows: Sequence[Sequence[Any]]) -> None:
-    """Rows in aligned columns on standard output."""
-    for line in aligned(rows):
-        typer.echo(line)
+def print_table(rows: Sequence[Sequence[str]], right: Sequence[int] = (), err: bool = False) -> None:
+    """Rows in aligned columns, those numbered in `right` to the right."""
+    for line in aligned(rows, right):
+        typer.echo(line, err=err)
 
 
-def aligned(rows: Sequence[Sequence[Any]]) -> list[str]:
-    """Rows as lines, columns two spaces apart; numbers to the right."""
-    if not rows:
-        return []
-    texts = [[_text(cell) for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in texts) for i in range(len(texts[0]))]
-    right = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(widths))]
+def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
+    """Rows as lines, columns two spaces apart; a column that is empty in all rows is left out."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
-        "  ".join(t.rjust(w) if r else t.ljust(w) for t, w, r in zip(row, widths, right, strict=True)).rstrip()
-        for row in texts
+        "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            if width
+        ).rstrip()
+        for row in rows
     ]
 
 
 def report_outcomes(
-    verb: str, outcomes: Sequence[Outcome | Failure], info: CodecInfo | None, as_json: bool, quiet: bool
+    verb: str, outcomes: Sequence[Outcome | Failure], as_json: bool = False, quiet: bool = False
 ) -> int:
     """Tell what became of each file; the exit code is the worst that happened."""
-    failures = [each for each in outcomes if isinstance(each, Failure)]
-    made = [each for each in outcomes if isinstance(each, Outcome)]
-    for failure in failures:
-        show_error(str(failure.error))
-    for outcome in made:
-        for sentence in outcome.damage:
-            show_error(f"{outcome.source}: {sentence}")
+    made = [each for each in outcomes if not isinstance(each, Failure)]
     to_pipe = any(outcome.target == "-" for outcome in made)
+    for each in outcomes:
+        for sentence in _complaints(each):
+            show_error(sentence if each.source in ("-", sentence[: len(each.source)]) else f"{each.source}: {sentence}")
     if as_json:
-        typer.echo(json.dumps([asdict(outcome) | {"bitrate": outcome.bitrate} for outcome in made], indent=2), err=to_pipe)
+        print_json([_as_json(each) for each in outcomes], err=to_pipe)
     elif not quiet:
-        for line in aligned([_outcome_row(verb, outcome) for outcome in made]):
-            typer.echo(line, err=to_pipe)
-    if not quiet and info is not None:
-        _tell_mixing(made, info)
-    return max([failure.error.exit_code for failure in failures] + [2 * bool(o.damage) for o in made], default=0)
+        print_table([_outcome_row(verb, outcome) for outcome in made], right=(4, 5, 6), err=to_pipe)
+        for outcome in made:
+            if outcome.mixed_from:
+                show_error(f"{outcome.source}: {_count(outcome.mixed_from)} mixed into {outcome.channels}")
+    return max(each.error.exit_code if isinstance(each, Failure) else 2 * bool(each.damage) for each in outcomes)
 
 
-class Progress:
-    """Bars on standard error, only where that is a terminal."""
+def _complaints(each: Outcome | Failure) -> Sequence[str]:
+    return [str(each.error)] if isinstance(each, Failure) else each.damage
 
-    def __init__(self, jobs: int, quiet: bool = False) -> None:
-        self._bars: Any = None
-        self._tasks: dict[str, Any] = {}
-        self._jobs = jobs
-        if sys.stderr.isatty() and not quiet:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-            from rich.progress import Progress as Bars
 
-            columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figure]}")]
-            count = [MofNCompleteColumn()] if jobs > 1 else []
-            self._bars = Bars(*columns, *count, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
-            self._all = self._bars.add_task("files", total=jobs, figure="") if jobs > 1 else None
-
-    def begin(self, name: str) -> Callable[[float, float | None], None]:
-        """A file has begun; call what comes back with seconds done and seconds in all."""
-        if self._bars is None:
-            return lambda done, whole: None
-        task = self._bars.add_task(name[-40:], total=None, figure="")
-        self._tasks[name] = task
-        return lambda done, whole: self._bars.update(task, completed=done, total=whole, figure=f"{done:.0f} s")
-
-    def end(self, name: str) -> None:
-        """A file has ended."""
-        if self._bars is not None:
-            self._bars.remove_task(self._tasks.pop(name))
-            if self._all is not None:
-                self._bars.advance(self._all)
-
-    def __enter__(self) -> Progress:
-        """Show the bars."""
-        if self._bars is not None:
-            self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Take the bars away."""
-        if self._bars is not None:
-            self._bars.stop()
+def _as_json(each: Outcome | Failure) -> dict[str, Any]:
+    if isinstance(each, Failure):
+        return {"source": each.source, "error": str(each.error), "exit_code": each.error.exit_code}
+    return {**vars(each), "bitrate": each.bitrate, "error": None, "exit_code": 2 * bool(each.damage)}
 
 
 def _outcome_row(verb: str, outcome: Outcome) -> list[str]:
@@ -121,17 +97,119 @@ def _outcome_row(verb: str, outcome: Outcome) -> list[str]:
         outcome.target,
         f"{outcome.seconds:.2f} s",
         f"{outcome.bytes} bytes" if outcome.bytes else "",
-        f"{outcome.bitrate / 1000:.2f} kbps" if outcome.bytes else "",
+        kbps(outcome.bitrate) if outcome.bytes and outcome.seconds else "",
         f"{outcome.clipped} samples clipped" if outcome.clipped else "",
     ]
 
 
-def _tell_mixing(made: Sequence[Outcome], info: CodecInfo) -> None:
-    mixed = [outcome for outcome in made if outcome.mixed_from]
-    if mixed:
-        some = mixed[0].source if len(mixed) == 1 else f"{len(mixed)} files"
-        show_error(f"{some}: {mixed[0].mixed_from} channels were mixed to the {info.channels} that {info.name} codes")
+def kbps(bitrate: float) -> str:
+    """Bits a second as people say them."""
+    return f"{bitrate / 1000:.2f} kbps"
 
 
-def _text(cell: Any) -> str:
-    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The lines of `nacre info`, from what `contents.summarise` found."""
+    s = summary
+    packets = f" in {s['packets']} packets" if "packets" in s else ""
+    saved = f"; the codes alone, packed plainly: {kbps(s['nominal_bitrate'])}"
+    rows = [
+        ("file", s["file"]),
+        ("container", _CONTAINERS[s["container"]]),
+        ("codec", f"{s['codec']} {s['digest']}".rstrip()),
+        ("sound", f"{s['sample_rate']} Hz, {_count(s['channels'])}"),
+        ("length", f"{_clock(s['seconds'])} ({s['samples']} samples)"),
+        ("levels", f"{s['levels']} of {s['codec_levels']}"),
+        ("size", f"{s['bytes']} bytes{packets}"),
+        ("bitrate", (kbps(s["bitrate"]) if s["bitrate"] else "none") + saved),
+    ]
+    rows += [(f"tag {key}", value) for key, value in s.get("tags", {}).items()]
+    rows += [(f"header {key}", str(value)) for key, value in s.get("metadata", {}).items()]
+    return rows + [("damage", place["sentence"]) for place in s.get("damage", ())]
+
+
+def speed_rows(speed: Speed) -> list[tuple[str, str]]:
+    """The lines of `nacre bench`."""
+    return [
+        ("load and first frame", f"{speed.load * 1000:.0f} ms"),
+        ("encode", f"{speed.encode:.0f} x real time"),
+        ("decode", f"{speed.decode:.0f} x real time"),
+        ("one frame on a line", f"{speed.frame * 1000:.1f} ms of sound, encoded and decoded in"),
+        ("  half of them", f"{speed.latency_p50 * 1000:.2f} ms"),
+        ("  95 of 100", f"{speed.latency_p95 * 1000:.2f} ms"),
+        ("  99 of 100", f"{speed.latency_p99 * 1000:.2f} ms"),
+        ("algorithmic latency", f"{speed.delay * 1000:.1f} ms"),
+    ]
+
+
+def _count(channels: int) -> str:
+    return {1: "mono", 2: "stereo"}.get(channels, f"{channels} channels")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds, 2), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02}:{rest:05.2f}" if hours else f"{minutes}:{rest:05.2f}" if minutes else f"{rest:.2f} s"
+
+
+class Progress:
+    """One line on standard error while files are made, only where that is a terminal."""
+
+    def __init__(self, jobs: int, quiet: bool = False) -> None:
+        self._shown = sys.stderr.isatty() and not quiet and os.environ.get("TERM") != "dumb"
+        self._jobs, self._ended = jobs, 0
+        self._going: dict[str, tuple[float, float | None]] = {}
+        self._lock, self._began, self._drawn = Lock(), monotonic(), 0.0
+
+    def begin(self, name: str) -> Report:
+        """A file has begun; call what comes back with seconds done and seconds in all."""
+
+        def report(done: float, whole: float | None) -> None:
+            with self._lock:
+                self._going[name] = (done, whole)
+                self._draw()
+
+        report(0.0, None)
+        return report
+
+    def end(self, name: str) -> None:
+        """A file has ended."""
+        with self._lock:
+            self._going.pop(name, None)
+            self._ended += 1
+            self._draw()
+
+    def line(self, elapsed: float) -> str:
+        """What is going on, after so many seconds."""
+        shares = [min(1.0, done / whole) for done, whole in self._going.values() if whole]
+        share = (self._ended + sum(shares)) / self._jobs
+        name = next(iter(self._going), "")
+        what = name if self._jobs == 1 else f"{self._ended} of {self._jobs} files"
+        what = "".join(letter if letter.isprintable() else "?" for letter in what[-40:])
+        if not share:
+            return f"{what}  {_clock(sum(done for done, _ in self._going.values()))}"
+        full = int(share * _BAR)
+        left = _clock(round(elapsed * (1 - share) / share)).replace(".00", "")
+        return f"{what}  [{'#' * full}{'.' * (_BAR - full)}] {share:4.0%}  {left} left"
+
+    def _draw(self) -> None:
+        now = monotonic()
+        if self._shown and now - self._drawn >= _EVERY:
+            self._drawn = now
+            columns = shutil.get_terminal_size().columns
+            self._write(self.line(now - self._began)[: columns - 1])
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(f"\r{text}\x1b[K")  # back to the left edge; clear what stood there
+        sys.stderr.flush()
+
+    def __enter__(self) -> Progress:
+        """Begin to count the time."""
+        self._began = monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the line away."""
+        if self._shown:
+            self._write("")

@@ -10,23 +10,22 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .audio import AudioWriter, RawFormat, Resampler, open_audio
-from .codes import CodecInfo, Codes
-from .container import legacy
+from .audio import KINDS, MAX_RATE, MIN_RATE, AudioReader, AudioWriter, RawFormat, Resampler, open_audio
+from .codes import CodecInfo
 from .container.reader import Damage, NacReader
 from .container.writer import NacWriter
 from .contract import CodecContract, Wave
-from .errors import InputError
+from .errors import InputError, NacreError
 
 BLOCK_SECONDS = 2.0
 RATE, SAMPLES = "rate", "samples"  # tags
 Progress = Callable[[float, float | None], None]  # seconds done, seconds in all when known
-Source = Any  # a path, "-" for standard input, or a binary stream
+Place = str | os.PathLike[str] | BinaryIO  # a path, "-" for standard input or output, or a binary stream
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,10 @@ class EncodeOptions:
     overwrite: bool = False
     pcm: RawFormat | None = None  # what samples without a header are
 
+    def __post_init__(self) -> None:
+        for key in sorted({RATE, SAMPLES} & set(self.tags)):
+            raise InputError(f"the tag {key!r} is kept for what was encoded; choose another name")
+
 
 @dataclass(frozen=True)
 class DecodeOptions:
@@ -46,7 +49,7 @@ class DecodeOptions:
 
     bitrate: float | None = None  # bits a second at most, None for all levels the file has
     start: float = 0.0  # seconds
-    stop: float | None = None  # seconds
+    stop: float | None = None  # seconds, None for the end
     sample_rate: int | None = None  # None for that of the sound that was encoded
     encoding: str | None = None  # of the samples, "int16" …; None for what the kind of file usually holds
     overwrite: bool = False
@@ -62,9 +65,10 @@ class Outcome:
     seconds: float  # of sound
     samples: int  # a channel, at the rate of the sound file
     sample_rate: int  # Hz, of the sound file
-    bytes: int  # of the `.nac` file; 0 where it is a pipe that cannot be asked
+    bytes: int  # of the `.nac` file; 0 where it goes into a pipe
     levels: int
-    mixed_from: int = 0  # channels of the source when they were mixed into fewer or more, else 0
+    channels: int  # coded
+    mixed_from: int = 0  # channels of the source when there were more or fewer, else 0
     clipped: int = 0  # samples beyond full scale
     damage: tuple[str, ...] = ()  # a sentence for each damaged place
 
@@ -76,18 +80,17 @@ class Outcome:
 
 def encode_file(
     codec: CodecContract,
-    source: Source,
-    target: Source,
-    options: EncodeOptions = EncodeOptions(),  # noqa: B008 - frozen
+    source: Place,
+    target: Place,
+    options: EncodeOptions = EncodeOptions(),
     progress: Progress | None = None,
 ) -> Outcome:
     """Encode the sound `source` into the `.nac` file `target`; nothing is left there when anything goes wrong."""
+    check_target(target)
     info = codec.info
     stream = codec.stream(options.levels)
     with open_audio(source, info.sample_rate, info.channels, options.pcm) as reader:
-        tags = {RATE: str(reader.source_rate)} | dict(options.tags)
-        if reader.source_frames is not None:
-            tags[SAMPLES] = str(reader.source_frames)
+        tags = _make_tags(reader, options.tags)
         with NacWriter(target, info, stream.levels, tags, raw=options.raw_codes, overwrite=options.overwrite) as writer:
             done = 0
             for block in reader.blocks(BLOCK_SECONDS):
@@ -96,111 +99,118 @@ def encode_file(
                 if progress:
                     progress(done / info.sample_rate, reader.duration)
             writer.write(stream.encode(np.zeros((1, info.channels, 0), np.float32), last=True))
-        frames = reader.source_frames
         return Outcome(
-            source=str(source),
-            target=str(target),
+            source=_name(source),
+            target=_name(target),
             seconds=done / info.sample_rate,
-            samples=frames if frames is not None else round(done * reader.source_rate / info.sample_rate),
+            samples=reader.source_frames or 0,  # known at the end, from a pipe as well
             sample_rate=reader.source_rate,
             bytes=_size(target),
             levels=stream.levels,
+            channels=info.channels,
             mixed_from=reader.source_channels if reader.source_channels != info.channels else 0,
         )
 
 
 def decode_file(
     find: Callable[[CodecInfo], CodecContract],
-    source: Source,
-    target: Source,
-    options: DecodeOptions = DecodeOptions(),  # noqa: B008 - frozen
+    source: Place,
+    target: str | os.PathLike[str],
+    options: DecodeOptions = DecodeOptions(),
     progress: Progress | None = None,
 ) -> Outcome:
     """Decode the `.nac` file `source` into the sound file `target`; damaged packets come out as silence and are listed.
 
     `find` gives the codec for what the file says of its maker.
     """
-    with NacReader(source) as reader:
+    with _open(source) as reader:
         info = reader.info
         codec = find(info)
         check_maker(codec.info, info)
-        rate = options.sample_rate or tagged(reader.tags, RATE) or info.sample_rate
-        whole = options.start == 0 and options.stop is None and rate == tagged(reader.tags, RATE)
-        exact = tagged(reader.tags, SAMPLES) if whole else None
-        raw = RawFormat(options.pcm, rate, info.channels) if options.pcm else None
+        stretch = _Stretch.of(reader, options)
+        rate, channels = _output_rate(reader, target, options), info.channels
+        raw = RawFormat(options.pcm, rate, channels) if options.pcm else None
         with AudioWriter(
-            target, rate, info.channels, encoding=options.encoding, raw=raw, overwrite=options.overwrite
+            target, rate, channels, encoding=options.encoding, raw=raw, overwrite=options.overwrite
         ) as writer:
-            resampler = Resampler(info.sample_rate, rate, info.channels)
+            resampler = Resampler(info.sample_rate, rate, channels)
             done = 0
-            for wave in _stretch(codec, reader, options):
-                writer.write(resampler.push(wave[0], last=False))
+            for wave in stretch.waves(codec, reader):
+                writer.write(resampler.push(wave[0]))
                 done += wave.shape[2]
                 if progress:
-                    progress(done / info.sample_rate, reader.length and reader.length / info.sample_rate)
-            rest = resampler.push(np.zeros((info.channels, 0), np.float32), last=True)
-            complete = exact is not None and not reader.damage
-            writer.write(_fit(rest, (exact or 0) - writer.frames) if complete else rest)
+                    progress(done / info.sample_rate, stretch.seconds(reader))
+            rest = resampler.push(np.zeros((channels, 0), np.float32), last=True)
+            writer.write(_fit(rest, _missing(reader, options, writer, rest.shape[1])))
         return Outcome(
-            source=str(source),
-            target=str(target),
+            source=_name(source),
+            target=_name(target),
             seconds=done / info.sample_rate,
             samples=writer.frames,
             sample_rate=rate,
-            bytes=_size(source),
-            levels=_heard(reader, options),
+            bytes=reader.size,
+            levels=stretch.levels,
+            channels=channels,
             clipped=writer.clipped,
             damage=tuple(describe(place) for place in reader.damage),
         )
 
 
-def summarise(source: Source) -> dict[str, Any]:
-    """What a `.nac`, `.ecdc` or `.dac` file holds, as plain values, for people and for JSON."""
-    with open(source, "rb") as file:
-        kind = legacy.sniff(file.read(6))
-    if kind is not None:
-        old = legacy.read(source)
-        return {"file": str(source), "container": kind, **_about(old.codes.info, len(old.codes.levels)),
-                "seconds": old.codes.seconds, "samples": old.codes.length, "bytes": _size(source),
-                "bitrate": _rate(_size(source), old.codes.seconds)}
-    with NacReader(source) as reader:
-        frames = samples = bits = packets = 0
+@dataclass(frozen=True)
+class _Stretch:
+    """The part of a file that is wanted: samples `begin` to `end` at the codec's rate, the first `levels` levels."""
+
+    begin: int
+    end: int | None
+    levels: int
+
+    @classmethod
+    def of(cls, reader: NacReader, options: DecodeOptions) -> _Stretch:
+        info, start, stop = reader.info, options.start, options.stop
+        if stop is not None and stop <= start:
+            raise InputError(f"the end, {stop:g} s, has to come after the start, {start:g} s")
+        begin = round(start * info.sample_rate)
+        if reader.length is not None and begin > reader.length:
+            whole = reader.length / info.sample_rate
+            raise InputError(f"the sound is {whole:.2f} s long, so it cannot start at {start:g} s; start earlier")
+        levels = reader.levels if options.bitrate is None else min(reader.levels, info.levels_for(options.bitrate))
+        return cls(begin, None if stop is None else round(stop * info.sample_rate), levels)
+
+    def waves(self, codec: CodecContract, reader: NacReader) -> Iterator[Wave]:
+        """The sound, in order; the decoder hears `preroll` frames before it."""
+        info, stream = codec.info, codec.stream()
+        if self.begin:
+            reader.seek_frame(max(0, (self.begin + info.delay) // info.hop - info.preroll))
         for codes in reader.packets():
-            frames, samples, packets = frames + codes.frames, samples + codes.length, packets + 1
-            bits += codes.packed_bits
-        seconds = samples / reader.info.sample_rate
-        return {"file": str(source), "container": "nac", **_about(reader.info, reader.levels),
-                "seconds": seconds, "samples": samples, "frames": frames, "packets": packets, "bytes": _size(source),
-                "bitrate": _rate(_size(source), seconds), "nominal_bitrate": reader.info.bitrate(reader.levels),
-                "raw_code_bytes": -(-bits // 8), "tags": reader.tags,
-                "damage": [describe(place) for place in reader.damage]}
+            place = info.span(0, codes.start)
+            wave = stream.decode(codes.head(self.levels))
+            last = wave.shape[2] if self.end is None else max(0, self.end - place)
+            yield wave[:, :, max(0, self.begin - place) : last]
+            if self.end is not None and place + wave.shape[2] >= self.end:
+                return
 
-
-def convert_file(source: Source, target: Source, overwrite: bool = False) -> None:
-    """Move the codes of `source` into the container that the suffix of `target` names; the codes stay as they are."""
-    path = Path(target)
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists; choose another name or allow overwriting")
-    codes, tags = _read_codes(source)
-    writers = {".ecdc": legacy.write_ecdc, ".dac": legacy.write_dac}
-    if path.suffix == ".nac":
-        with NacWriter(path, codes.info, len(codes.levels), tags, overwrite=overwrite) as writer:
-            writer.write(codes)
-    elif path.suffix in writers:
-        _write_whole(path, writers[path.suffix](codes))
-    else:
-        raise InputError(f"{path}: codes go into .nac, .ecdc or .dac files; choose one of these suffixes")
+    def seconds(self, reader: NacReader) -> float | None:
+        """How long it is, None where only the end of a pipe will tell."""
+        ends = [end for end in (self.end, reader.length) if end is not None]
+        return (min(ends) - self.begin) / reader.info.sample_rate if reader.length is not None else None
 
 
 def describe(place: Damage) -> str:
     """A sentence about a damaged place."""
-    return f"packet {place.packet} at {place.start:.2f} s: {place.reason}; {place.seconds:.2f} s of sound are silent"
+    lost = f"; {place.seconds:.2f} s of sound are silent" if place.seconds else ""
+    return f"packet {place.packet} at {place.start:.2f} s: {place.reason}{lost}"
 
 
 def tagged(tags: Mapping[str, str], key: str) -> int | None:
     """The whole number under `key`, None where there is none that makes sense."""
     text = tags.get(key, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+
+
+def check_target(target: Place) -> None:
+    """Refuse `encode a.wav b.wav`, which is a slip, and would hide codes under the name of a sound."""
+    if isinstance(target, str | os.PathLike) and target != "-" and Path(target).suffix.lower() != ".nac":
+        raise InputError(f"{os.fspath(target)}: encoded sound goes into a .nac file; choose a name that ends so")
 
 
 def check_maker(codec: CodecInfo, file: CodecInfo) -> None:
@@ -212,70 +222,62 @@ def check_maker(codec: CodecInfo, file: CodecInfo) -> None:
         )
 
 
-def _stretch(codec: CodecContract, reader: NacReader, options: DecodeOptions) -> Iterator[Wave]:
-    """The waves of the wanted stretch, in order; the decoder hears `preroll` frames before it."""
-    info, stream, levels = codec.info, codec.stream(), _heard(reader, options)
-    begin = round(options.start * info.sample_rate)
-    end = None if options.stop is None else round(options.stop * info.sample_rate)
-    if begin:
-        reader.seek_frame(max(0, (begin + info.delay) // info.hop - info.preroll))
-    for codes in reader.packets():
-        place = info.span(0, codes.start)
-        wave = stream.decode(codes.head(levels))
-        last = wave.shape[2] if end is None else max(0, end - place)
-        yield wave[:, :, max(0, begin - place) : last]
-        if end is not None and place + wave.shape[2] >= end:
-            return
+def _make_tags(reader: AudioReader, own: Mapping[str, str]) -> dict[str, str]:
+    length = {} if reader.source_frames is None else {SAMPLES: str(reader.source_frames)}
+    return {RATE: str(reader.source_rate), **length, **own}
 
 
-def _heard(reader: NacReader, options: DecodeOptions) -> int:
-    """Levels that are decoded."""
-    return reader.levels if options.bitrate is None else min(reader.levels, reader.info.levels_for(options.bitrate))
-
-
-def _read_codes(source: Source) -> tuple[Codes, dict[str, str]]:
-    with open(source, "rb") as file:
-        kind = legacy.sniff(file.read(6))
-    if kind is None:
-        with NacReader(source) as reader:
-            codes = reader.read()
-            if reader.damage:
-                raise InputError(f"{source} is damaged ({describe(reader.damage[0])}), so its codes cannot all be moved")
-            return codes, reader.tags
-    old = legacy.read(source)
-    if old.window:
-        raise InputError(f"{source} was coded in overlapping windows, which only DAC's own container can hold")
-    return old.codes, {}
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
+def _open(source: Place) -> NacReader:
     try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+        return NacReader(source)
+    except NacreError as error:
+        from .container import legacy  # only to say a better word: it costs a start more than reading the file
+
+        if not isinstance(source, str | os.PathLike) or not os.path.isfile(source):
+            raise
+        with open(source, "rb") as file:
+            kind = legacy.sniff(file.read(6))
+        if kind is None:
+            raise
+        name = {"nac0": ".nac of 2023", "ecdc": ".ecdc", "dac": ".dac"}[kind]
+        hint = f"move its codes with: nacre convert {os.fspath(source)} NEW.nac"
+        raise InputError(f"{os.fspath(source)} is a {name} file, which is not decoded as it is; {hint}") from error
 
 
-def _about(info: CodecInfo, levels: int) -> dict[str, Any]:
-    return {
-        "codec": info.name,
-        "digest": info.digest,
-        "sample_rate": info.sample_rate,
-        "channels": info.channels,
-        "levels": f"{levels} of {info.levels}",
-    }
+def _output_rate(reader: NacReader, target: str | os.PathLike[str], options: DecodeOptions) -> int:
+    """The rate asked for, or that of the original, or the next better one that the kind of file can hold."""
+    if options.sample_rate is not None:
+        return options.sample_rate
+    rate = tagged(reader.tags, RATE) or 0
+    if not MIN_RATE <= rate <= MAX_RATE:
+        rate = reader.info.sample_rate
+    kind = None if options.pcm else KINDS.get(Path(target).suffix.lower())
+    if kind is None or not kind.rates or rate in kind.rates:
+        return rate
+    return min((each for each in kind.rates if each > rate), default=max(kind.rates))
 
 
-def _size(path: Source) -> int:
-    return os.path.getsize(path) if path != "-" and os.path.isfile(path) else 0
+def _missing(reader: NacReader, options: DecodeOptions, writer: AudioWriter, rest: int) -> int:
+    """Samples by which rounding makes a whole sound shorter (or, negative, longer) than the original was.
+
+    Resampling there and back may be half a coded sample off. Where more is missing the file was cut short, or lies.
+    """
+    rate, original = writer.sample_rate, tagged(reader.tags, SAMPLES)
+    whole = options.start == 0 and options.stop is None and rate == tagged(reader.tags, RATE)
+    missing = original - writer.frames - rest if whole and original is not None else 0
+    return missing if -rest <= missing and abs(missing) <= rate // (2 * reader.info.sample_rate) + 1 else 0
 
 
-def _rate(size: int, seconds: float) -> float:
-    return 8 * size / seconds if seconds else 0.0
+def _fit(block: NDArray[np.float32], missing: int) -> NDArray[np.float32]:
+    """`block` `[C, T]` with so much silence more, or so much sound less."""
+    return np.pad(block, ((0, 0), (0, max(0, missing))))[:, : block.shape[1] + missing]
 
 
-def _fit(block: NDArray[np.float32], length: int) -> NDArray[np.float32]:
-    """`block` cut or filled with silence to `length`: resampling there and back may be a sample off."""
-    length = max(0, length)
-    return np.pad(block, ((0, 0), (0, max(0, length - block.shape[1]))))[:, :length]
+def _name(place: Place) -> str:
+    return os.fspath(place) if isinstance(place, str | os.PathLike) else "the stream"
+
+
+def _size(place: Place) -> int:
+    if not isinstance(place, str | os.PathLike) or place == "-":
+        return 0
+    return os.path.getsize(place)

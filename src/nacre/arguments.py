@@ -1,0 +1,80 @@
+"""What the verbs of the command line take: options that several share, and texts that stand for something."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from .audio import RawFormat
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """Names of models that begin so, for the shell."""
+    from .models import CATALOGUE
+
+    return [name for name in CATALOGUE if name.startswith(incomplete)]
+
+
+Paths = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PATH",
+        help="INPUT, or INPUT OUTPUT, or INPUT ... FOLDER. Each a file or a folder; - is standard input or output.",
+    ),
+]
+ModelName = Annotated[
+    str,
+    typer.Option(
+        "--model", "-m", metavar="NAME", help="One of `nacre models`, or a folder.", autocompletion=complete_model
+    ),
+]
+Maker = Annotated[
+    str,
+    typer.Option(
+        "--model", "-m", metavar="NAME", help="Default: the model the file names.", autocompletion=complete_model
+    ),
+]
+Bitrate = Annotated[
+    str, typer.Option("--bitrate", "-b", metavar="BITS", help="At most so many bits a second, as 1.35k or 6000.")
+]
+Threads = Annotated[int, typer.Option(min=1, metavar="N", help="Threads a file.")]
+Workers = Annotated[int, typer.Option("--workers", "-j", min=1, metavar="N", help="Files at a time.")]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that exist.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+OldModel = Annotated[str, typer.Option("--codec", metavar="NAME", help="The model of a .dac, which does not name it.")]
+
+
+def parse_bitrate(text: str) -> float:
+    """Bits a second of `1.35k`, `1.35kbps` or `1350`."""
+    number = text.lower().removesuffix("bps").removesuffix("bit/s").strip()
+    try:
+        value = float(number.removesuffix("k")) * (1000 if number.endswith("k") else 1)
+    except ValueError:
+        raise InputError(f"a bitrate looks like 1.35k or 6000 (bits a second), got {text!r}") from None
+    if not 0 < value < 1e9:
+        raise InputError(f"a bitrate is a positive number of bits a second, got {text!r}")
+    return value
+
+
+def parse_tags(pairs: list[str]) -> dict[str, str]:
+    """The dictionary of `key=value` texts."""
+    split = [pair.partition("=") for pair in pairs]
+    bad = [pair for pair, (key, sign, _) in zip(pairs, split, strict=True) if not sign or not key]
+    if bad:
+        raise InputError(f"a tag looks like title=Morning, got {bad[0]!r}")
+    return {key: value for key, _, value in split}
+
+
+def parse_pcm(text: str) -> RawFormat:
+    """The RawFormat of `encoding:rate[:channels]`."""
+    from .audio import RawFormat
+
+    encoding, *rest = text.split(":")
+    if len(rest) not in (1, 2) or not all(part.isascii() and part.isdigit() for part in rest):
+        raise InputError(f"raw samples are described as encoding:rate[:channels], s16le:24000:1, got {text!r}")
+    return RawFormat(encoding, *map(int, rest))

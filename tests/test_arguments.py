@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from nacre.arguments import complete_model, parse_bitrate, parse_pcm, parse_tags
+from nacre.audio import RawFormat
+from nacre.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("text", "bits"),
+    [("1.35k", 1350), ("1.35kbps", 1350), ("6K", 6000), ("6000", 6000), ("2700bit/s", 2700), ("1.5 kbps", 1500)],
+)
+def test_bitrates_are_read_as_people_write_them(text: str, bits: float) -> None:
+    assert parse_bitrate(text) == pytest.approx(bits)
+
+
+@pytest.mark.parametrize("text", ["", "k", "fast", "-6k", "0", "nan", "inf", "1e12", "6 k b"])
+def test_other_bitrates_are_refused_with_an_example(text: str) -> None:
+    with pytest.raises(InputError, match="bits a second"):
+        parse_bitrate(text)
+
+
+def test_tags_may_hold_equal_signs() -> None:
+    assert parse_tags(["title=a=b", "note="]) == {"title": "a=b", "note": ""}
+    for bad in ("title", "=x"):
+        with pytest.raises(InputError, match="title=Morning"):
+            parse_tags([bad])
+
+
+def test_raw_formats() -> None:
+    assert parse_pcm("s16le:24000") == RawFormat("s16le", 24000, 1)
+    assert parse_pcm("f32le:48000:2") == RawFormat("f32le", 48000, 2)
+
+
+@pytest.mark.parametrize("text", ["s16le", "s16le:", "s16le:24k", "s16le:24000:1:1", "s16le:-1", "mp3:24000"])
+def test_other_raw_formats_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="s16le"):
+        parse_pcm(text)
+
+
+def test_model_names_complete() -> None:
+    assert complete_model("pe") == ["pearl-24k"]
+    assert complete_model("zz") == []
