@@ -44,7 +44,8 @@ def test_a_flipped_bit_costs_one_packet_at_most(info: CodecInfo, levels: int, ca
     full = header.packet_frames
     codes = random_codes(info, levels, 2 * full + full // 2, calm=calm)
     data = packed(codes)
-    for bit in range(8 * len(header.packed), 8 * len(data), 1 if calm > 1 else 3):
+    every = 1 if calm > 1 and not pipe else 7  # bits
+    for bit in range(8 * len(header.packed), 8 * len(data), every):
         flipped = bytearray(data)
         flipped[bit >> 3] ^= 1 << (bit & 7)
         pieces, reader = read(bytes(flipped), pipe)
