@@ -1,0 +1,1 @@
+"""One run from a recipe to weights: data, losses, discriminators, balancer, trainer."""
