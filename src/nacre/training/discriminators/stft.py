@@ -1,0 +1,151 @@
+"""Discriminators that look at complex or magnitude spectra, with kernels over time and frequency.
+
+Letters in shapes: `B` batch, `T` samples, `F` frames, `N` frequency bins.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import InputError
+from ..spectra import Resolution, Spectrum, resolutions
+from .family import Discriminator, DiscriminatorOutput, Norm, Stack, normed, same
+
+
+@dataclass(frozen=True)
+class MultiScaleSTFTConfig:
+    """One spectrum a window, and the layers over each."""
+
+    windows: tuple[int, ...] = (2048, 1024, 512, 256, 128)  # samples
+    hops: tuple[int, ...] = ()  # samples; a quarter of the window unless told
+    n_ffts: tuple[int, ...] = ()  # points; the window unless told
+    channels: int = 32
+    growth: int = 1  # each strided layer but the first has so many times more channels
+    max_channels: int = 1024
+    dilations: tuple[int, ...] = (1, 2, 4)  # over time, of the layers that halve the frequencies
+    slope: float = 0.2
+    magnitude: bool = False  # one channel of sizes instead of real and imaginary parts
+    long_in_time: bool = False  # kernels and strides are long over time instead of over frequency
+    first_norm: Norm = "weight"  # of the first layer; "none" is what EnCodec's package does without saying so
+
+
+MULTI_SCALE_STFT: dict[str, MultiScaleSTFTConfig] = {
+    # Défossez et al. 2022 (arXiv 2210.13438); its package leaves the first layer without norm
+    "encodec": MultiScaleSTFTConfig(first_norm="none"),
+    # Ahn et al. 2024 (arXiv 2405.04752)
+    "hilcodec": MultiScaleSTFTConfig((128, 256, 512, 1024), channels=16, growth=2),
+    # Jang et al. 2021 (UnivNet, arXiv 2106.07889)
+    "univnet": MultiScaleSTFTConfig(
+        (600, 1200, 240),
+        (120, 240, 50),
+        (1024, 2048, 512),
+        dilations=(1, 1, 1),
+        magnitude=True,
+        long_in_time=True,
+    ),
+}
+
+
+class MultiScaleSTFT(Discriminator):
+    """Spectra at several resolutions, each through its own stack of 2-D convolutions (EnCodec; UnivNet as preset)."""
+
+    def __init__(self, config: MultiScaleSTFTConfig | None = None) -> None:
+        super().__init__()
+        config = config or MultiScaleSTFTConfig()
+        self.magnitude, self.long_in_time = config.magnitude, config.long_in_time
+        scales = resolutions(config.windows, config.hops, config.n_ffts)
+        self.spectra = nn.ModuleList(Spectrum(scale, padding="none", normalised=True) for scale in scales)
+        self.stacks = nn.ModuleList(_stft_stack(config) for _ in scales)
+
+    def forward(self, wave: Tensor) -> list[DiscriminatorOutput]:
+        pairs = zip(self.spectra, self.stacks, strict=True)
+        return [stack(self._picture(spectrum(wave))) for spectrum, stack in pairs]
+
+    def _picture(self, spectrum: Tensor) -> Tensor:
+        """`[B, N, F]` as `[B, 1 or 2, F, N]`, or with frames last where kernels are long in time."""
+        parts = [spectrum.abs()] if self.magnitude else [spectrum.real, spectrum.imag]
+        picture = torch.stack(parts, dim=1)
+        return picture if self.long_in_time else picture.transpose(2, 3).contiguous()
+
+
+def _stft_stack(config: MultiScaleSTFTConfig) -> Stack:
+    channels = config.channels
+    layers = [_conv(1 if config.magnitude else 2, channels, (3, 9), norm=config.first_norm)]
+    for i, dilation in enumerate(config.dilations):
+        wider = min(config.channels * config.growth**i, config.max_channels)
+        layers.append(_conv(channels, wider, (3, 9), stride=2, dilation=dilation))
+        channels = wider
+    wider = min(config.channels * config.growth ** len(config.dilations), config.max_channels)
+    layers.append(_conv(channels, wider, (3, 3)))
+    return Stack(layers, _conv(wider, 1, (3, 3)), config.slope)
+
+
+@dataclass(frozen=True)
+class MultiResolutionConfig:
+    """One spectrum a window, and the bands that it is cut into, as parts of the bins from first to last."""
+
+    windows: tuple[int, ...] = (2048, 1024, 512)  # samples; the hop is a quarter
+    channels: int = 32
+    bands: tuple[float, ...] = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # edges
+    slope: float = 0.1
+
+
+class MultiBandMultiResolution(Discriminator):
+    """Complex spectra cut into bands with layers of their own, joined for the logits.
+
+    Kumar et al. 2023 (DAC, arXiv 2306.06546): the layers of a band need not suit the others, which sharpens the treble.
+    """
+
+    def __init__(self, config: MultiResolutionConfig | None = None) -> None:
+        super().__init__()
+        config = config or MultiResolutionConfig()
+        self.scales = nn.ModuleList(_MultiBand(scale, config) for scale in resolutions(config.windows))
+
+    def forward(self, wave: Tensor) -> list[DiscriminatorOutput]:
+        return [scale(wave) for scale in self.scales]
+
+
+class _MultiBand(nn.Module):
+    """One resolution of `MultiBandMultiResolution`."""
+
+    def __init__(self, scale: Resolution, config: MultiResolutionConfig) -> None:
+        super().__init__()
+        self.spectrum = Spectrum(scale, padding="hops")
+        self.edges = _edges(config.bands, scale.bins)
+        self.stacks = nn.ModuleList(self._band(config) for _ in self.edges[1:])
+        self.last = _conv(config.channels, 1, (3, 3))
+
+    def _band(self, config: MultiResolutionConfig) -> Stack:
+        first = _conv(2, config.channels, (3, 9))
+        strided = [_conv(config.channels, config.channels, (3, 9), stride=2) for _ in range(3)]
+        return Stack([first, *strided, _conv(config.channels, config.channels, (3, 3))], nn.Identity(), config.slope)
+
+    def forward(self, wave: Tensor) -> DiscriminatorOutput:
+        spectrum = self.spectrum(wave)
+        picture = torch.stack([spectrum.real, spectrum.imag], dim=1).transpose(2, 3)  # [B, 2, F, N]
+        sizes = [last - first for first, last in itertools.pairwise(self.edges)]
+        bands = torch.split(picture, sizes, dim=3)
+        parts = [stack(band.contiguous()) for stack, band in zip(self.stacks, bands, strict=True)]
+        logits = self.last(torch.cat([part.logits for part in parts], dim=3))
+        return DiscriminatorOutput(logits, tuple(feature for part in parts for feature in part.features))
+
+
+def _edges(bands: Sequence[float], bins: int) -> list[int]:
+    edges = [int(part * bins) for part in bands]
+    if len(edges) < 2 or edges[0] != 0 or edges[-1] != bins or sorted(set(edges)) != edges:
+        raise InputError(f"expected band edges that rise from 0 to 1, at least a bin each of {bins}, got {[*bands]}")
+    return edges
+
+
+def _conv(
+    inputs: int, outputs: int, kernel: tuple[int, int], stride: int = 1, dilation: int = 1, norm: Norm = "weight"
+) -> nn.Conv2d:
+    """Strides go over the second axis, dilations over the first."""
+    padding = (same(kernel[0], dilation), same(kernel[1]))
+    layer = nn.Conv2d(inputs, outputs, kernel, (1, stride), padding, (dilation, 1))
+    return normed(layer, norm)
