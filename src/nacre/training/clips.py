@@ -116,6 +116,8 @@ def read_clip(
     """
     whole = clip.length(sample_rate)
     stop = whole if count is None else min(whole, start + count)
+    if stop <= start:
+        return np.zeros((channels, 0), np.float32)
     first, last, skip = _source_stretch(clip, sample_rate, start, stop)
     with _opened(clip.path, clip.offset, clip.size, clip.name) as sound:
         if first:
@@ -125,7 +127,7 @@ def read_clip(
     if not np.isfinite(block).all():
         raise DamagedError(f"{clip.name} holds a NaN or infinite sample")
     wave = resample(mix_channels(block, channels), clip.sample_rate, sample_rate)
-    return np.clip(wave[:, skip : skip + max(0, stop - start)], -1, 1)
+    return np.clip(wave[:, skip : skip + stop - start], -1, 1)
 
 
 def _source_stretch(clip: Clip, sample_rate: int, start: int, stop: int) -> tuple[int, int, int]:
@@ -134,7 +136,7 @@ def _source_stretch(clip: Clip, sample_rate: int, start: int, stop: int) -> tupl
     The first lies where both rates have a sample, so that the resampler meets the same phases as in the whole.
     """
     if clip.sample_rate == sample_rate:
-        return start, max(start, stop), 0
+        return start, stop, 0
     common = math.gcd(clip.sample_rate, sample_rate)
     down, up = clip.sample_rate // common, sample_rate // common
     context = math.ceil(_CONTEXT * max(1.0, down / up))

@@ -40,7 +40,9 @@ class MemoryCorpus(Crops):
         self.device = torch.device(device)
         self.warnings = decoded.warnings
         flat = decoded.samples.to(self.device)
-        self._flat = torch.nn.functional.pad(flat, (0, max(0, spec.length - flat.shape[1])))
+        missing = spec.length - flat.shape[1]
+        # Not padded by none: that would copy a whole corpus that is mapped from disk.
+        self._flat = torch.nn.functional.pad(flat, (0, missing)) if missing > 0 else flat
         self._rows = self._flat.unfold(1, spec.length, 1)  # a view: every crop there could be
         self._offsets = decoded.offsets
         self._ramp = torch.arange(spec.length, device=self.device)
