@@ -73,12 +73,13 @@ class CropPlan:
 
     def _epoch(self, epoch: int) -> tuple[Places, NDArray[np.float64]]:
         """Order of the slots and how far into its share each crop begins."""
-        if epoch not in self._epochs:
+        known = self._epochs.get(epoch)
+        if known is None:
             random = np.random.default_rng([self.seed, epoch])
-            drawn = random.permutation(self.slots), random.random(self.slots)
+            known = random.permutation(self.slots), random.random(self.slots)
             last = self._epochs.get(epoch - 1)  # a batch may lie in two epochs
-            self._epochs = {epoch: drawn} | ({epoch - 1: last} if last else {})
-        return self._epochs[epoch]
+            self._epochs = {epoch: known} | ({epoch - 1: last} if last else {})
+        return known  # not looked up again: a thread that fetches ahead may be elsewhere
 
 
 class Crops(ABC):
