@@ -36,7 +36,7 @@ class Batches:
         self, crops: Crops, augmenter: Augmenter | None = None, device: torch.device | str = "cpu", workers: int = 0
     ) -> None:
         self.crops, self._augmenter = crops, augmenter
-        self.device = torch.device(device)
+        self.device = torch.empty(0, device=device).device  # "cuda" is its present card
         self._workers = workers if isinstance(crops, StreamingCorpus) else 0
         self._source: Iterator[Tensor] | None = None
         self._stop: threading.Event | None = None

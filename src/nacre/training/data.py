@@ -37,9 +37,9 @@ class MemoryCorpus(Crops):
 
     def __init__(self, decoded: Decoded, spec: CropSpec, sample_rate: int, device: torch.device | str = "cpu") -> None:
         super().__init__(decoded.lengths, spec, sample_rate, len(decoded.samples))
-        self.device = torch.device(device)
         self.warnings = decoded.warnings
-        flat = decoded.samples.to(self.device)
+        flat = decoded.samples.to(device)
+        self.device = flat.device
         missing = spec.length - flat.shape[1]
         # Not padded by none: that would copy a whole corpus that is mapped from disk.
         self._flat = torch.nn.functional.pad(flat, (0, missing)) if missing > 0 else flat
