@@ -1,0 +1,120 @@
+"""A recipe says all, says it in types, and survives being written down."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_run import small_recipe
+
+from nacre.codecs.pearl import Pearl, PearlConfig
+from nacre.errors import InputError
+from nacre.training.recipe import Recipe, parse_recipe, read_recipe, with_minutes
+
+RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_shipped_recipe_is_complete(path: Path) -> None:
+    written = tomllib.loads(path.read_text("utf-8"))
+    assert written == tomllib.loads(read_recipe(path).to_toml())
+    assert written["name"] == path.stem
+
+
+def test_there_is_a_recipe_of_pearl() -> None:
+    recipe = read_recipe(next(path for path in RECIPES if path.stem == "pearl-24k"))
+    assert recipe.codec == PearlConfig()
+    assert (recipe.mel.windows[0], recipe.mel.mels[-1], recipe.mel.scale) == (128, 320, "htk")
+    assert recipe.discriminators and not recipe.adversarial_on_cpu
+
+
+def test_a_recipe_survives_being_written() -> None:
+    for recipe in (Recipe(), small_recipe()):
+        assert parse_recipe(recipe.to_toml()) == recipe
+
+
+@given(
+    name=st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+    lr=st.floats(0, 1e9, allow_nan=False),
+    windows=st.lists(st.integers(16, 4096), max_size=4),
+)
+def test_any_value_survives_being_written(name: str, lr: float, windows: list[int]) -> None:
+    recipe = Recipe(name=name, lr=lr, stft_windows=tuple(windows))
+    assert parse_recipe(recipe.to_toml()) == recipe
+
+
+def test_the_codec_is_the_one_described() -> None:
+    codec = small_recipe().build()
+    assert isinstance(codec, Pearl)
+    assert (codec.info.name, codec.info.sample_rate, codec.info.codebook_sizes) == ("tiny", 8000, (16, 16))
+
+
+def test_overrides_reach_keys_tables_and_bare_words() -> None:
+    overrides = [
+        "steps=77",
+        "codec.dim = 64",
+        "precision=bf16",
+        "augment.gain_db=[-3, 3]",
+        "weights.mel=2",
+        "name=my voice",
+    ]
+    recipe = small_recipe(*overrides)
+    assert (recipe.steps, recipe.codec.dim, recipe.precision, recipe.name) == (77, 64, "bf16", "my voice")
+    assert recipe.augment.gain_db == (-3.0, 3.0)
+    assert type(recipe.weights.mel) is float
+    unchanged = {f.name for f in fields(Recipe)} - {"steps", "codec", "precision", "augment", "weights", "name"}
+    assert all(getattr(recipe, name) == getattr(small_recipe(), name) for name in unchanged)
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("stepps=3", "no key 'stepps'; did you mean 'steps'"),
+        ("codec.dims=3", "no key 'codec.dims'; did you mean 'codec.dim'"),
+        ("lr=fast", "'lr' is a number, got 'fast'"),
+        ("batch=1.5", "'batch' is a whole number, got 1.5"),
+        ("batch=true", "'batch' is a whole number, got True"),
+        ("balancer=1", "'balancer' is true or false, got 1"),
+        ("name=3", "'name' is a text, got 3"),
+        ("betas=[0.9]", "'betas' is a list of 2, got 1"),
+        ("stft_windows=[64, 0.5]", "'stft_windows' is a whole number, got 0.5"),
+        ("stft_windows=64", "'stft_windows' is a list of int, got 64"),
+        ("precision=int8", "'precision' is one of 'fp32', 'bf16', 'fp16', got 'int8'"),
+        ("mel.power=true", "'mel.power' is one of 1, 2, got True"),
+        ("codec=3", "'codec' is a table, got 3"),
+        ("lr.x=3", "'lr' is no table"),
+        ("architecture=oyster", "'architecture' is one of pearl, got 'oyster'"),
+        ("batch=0", "'batch' is at least 1, got 0"),
+        ("lr=nan", "'lr' is at least 0, got nan"),
+        ("ema=1", "ema and betas lie from 0 up to 1"),
+        ("steps", "expected an override as key=value, got 'steps'"),
+    ],
+)
+def test_what_does_not_fit_is_named(override: str, sentence: str) -> None:
+    with pytest.raises(InputError) as error:
+        parse_recipe("lr = 1e-3", [override])
+    assert sentence in str(error.value)
+
+
+def test_files_that_are_no_recipes(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot be read: No such file"):
+        read_recipe(tmp_path / "none.toml")
+    (tmp_path / "broken.toml").write_text("steps = = 3")
+    with pytest.raises(InputError, match=r"broken\.toml is not TOML"):
+        read_recipe(tmp_path / "broken.toml")
+
+
+def test_when_discriminators_begin() -> None:
+    share, step = Recipe(adversarial_start=0.25), Recipe(adversarial_start=100)
+    assert [share.started(9999, done) for done in (0.0, 0.24, 0.25, 1.0)] == [False, False, True, True]
+    assert [step.started(n, 0.9) for n in (0, 99, 100, 101)] == [False, False, True, True]
+    assert Recipe(adversarial_start=0).started(0, 0.0)
+
+
+def test_minutes() -> None:
+    assert with_minutes(Recipe(), None) == Recipe()
+    assert with_minutes(Recipe(), 3) == replace(Recipe(), minutes=3.0)
