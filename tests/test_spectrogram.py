@@ -39,7 +39,7 @@ def test_captions_are_letters_on_paper_above_the_picture() -> None:
     assert blank.shape == written.shape == (10 + 9 * SCALE, 90, 3)
     assert (blank[:-10] == PAPER).all() and np.array_equal(written[-10:], picture)
     one = (written[:-10, : 6 * SCALE] == COLOURS[0]).all(axis=2)[SCALE : 8 * SCALE : SCALE, : 5 * SCALE : SCALE]
-    assert ["".join(".#"[dot] for dot in row) for row in one] == [
+    assert ["".join("#" if dot else "." for dot in row) for row in one] == [
         "..#..", ".##..", "..#..", "..#..", "..#..", "..#..", ".###."
     ]  # fmt: skip
     assert set("original 0123456789. kbps") <= LETTERS.keys()

@@ -38,6 +38,7 @@ from .errors import NacreError
 
 UsageError: Any = typer.BadParameter.__base__  # typer keeps its copy of click to itself
 
+STOPPED = 130
 EXAMPLES = """Examples:
 
 \b
@@ -266,12 +267,14 @@ def guarded(command: Callable[[], Any]) -> int:
     try:
         result = command()
         sys.stdout.flush()
+        if result == STOPPED:  # typer's word for an interrupt that came while it called the verb
+            raise KeyboardInterrupt
     except NacreError as error:
         show_error(str(error))
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
         show_error("stopped; what was finished stays, nothing half-written does")
-        return 130
+        return STOPPED
     except UsageError as error:
         show_error(usage_sentence(error))
         return 1

@@ -75,7 +75,7 @@ def report_outcomes(
         print_table([_outcome_row(verb, outcome) for outcome in made], right=(4, 5, 6), err=to_pipe)
         for outcome in made:
             if outcome.mixed_from:
-                show_error(f"{outcome.source}: {_count(outcome.mixed_from)} mixed into {outcome.channels}")
+                show_error(f"{outcome.source}: {_count(outcome.mixed_from)} mixed into {_count(outcome.channels)}")
     return max(each.error.exit_code if isinstance(each, Failure) else 2 * bool(each.damage) for each in outcomes)
 
 
@@ -193,7 +193,7 @@ class Progress:
 
     def _draw(self) -> None:
         now = monotonic()
-        if self._shown and now - self._drawn >= _EVERY:
+        if self._shown and self._going and now - self._drawn >= _EVERY:
             self._drawn = now
             columns = shutil.get_terminal_size().columns
             self._write(self.line(now - self._began)[: columns - 1])
