@@ -115,4 +115,4 @@ def test_the_headline_holds_the_figures_that_matter() -> None:
     assert headline(row | speed) == (
         "step 50  mel 0.510  log_snr -0.200  adversarial 0.900  perplexity 300–400  1.25 steps/s, waiting 4%"
     )
-    assert headline({"step": 3}) == "step 3"
+    assert headline({"step": 3, "validation/mel": 0.5}) == "step 3  validation/mel 0.500"

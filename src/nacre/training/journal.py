@@ -135,7 +135,7 @@ class Bar:
 
     def show(self, row: Mapping[str, Any]) -> None:
         """The figures that matter, of one row."""
-        if self._bars:
+        if self._bars and "progress" in row:
             self._bars.update(self._task, description=headline(row))
         else:
             self.say(headline(row))
@@ -143,7 +143,7 @@ class Bar:
     def say(self, sentence: str) -> None:
         """One line that stays."""
         if self._console:
-            self._console.print(sentence, markup=False)
+            self._console.print(sentence, markup=False, soft_wrap=True)
 
     def close(self) -> None:
         """Take the bar away."""
@@ -155,6 +155,7 @@ def headline(row: Mapping[str, Any]) -> str:
     """A row in one line: losses, codebooks, speed, waiting."""
     parts = [f"step {row['step']}"]
     parts += [f"{name} {row[name]:.3f}" for name in SHOWN if name in row]
+    parts += [f"{name} {value:.3f}" for name, value in row.items() if name.startswith("validation/")]
     if row.get("perplexity"):
         parts.append(f"perplexity {min(row['perplexity']):.0f}–{max(row['perplexity']):.0f}")
     if "steps_per_second" in row:

@@ -1,0 +1,217 @@
+"""train(): a killed run goes on as if there had been no kill, two processes train one codec, weights can be tuned."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from small_run import make_sound, small_recipe
+
+from nacre.errors import InputError
+from nacre.training import checkpoint as store
+from nacre.training import run as run_module
+from nacre.training.checkpoint import Checkpoints
+from nacre.training.run import Data, recipe_for, train
+from nacre.training.trainer import Trainer
+from nacre.training.weights import finish
+
+TIMING = ("seconds", "steps_per_second", "crops_per_second", "wait_share")
+SETTINGS = ("log_every=3", "augment.speed=0.5", "discriminator_lr=3e-3")  # rows and checkpoints at other steps
+SITTING = """
+import os, signal, sys, time, torch
+torch.set_num_threads(1)
+from small_run import small_recipe
+from nacre.training import checkpoint, trainer
+from nacre.training.run import train
+sound, out, death, *settings = sys.argv[1:]
+step = trainer.Trainer.step
+trainer.Trainer.step = lambda self: (time.sleep(0.1), step(self))  # slow enough to be killed in between
+if death == "in a checkpoint":
+    checkpoint.write_own = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+train(small_recipe(*settings), sound, out, resume=True, cpu=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return make_sound(tmp_path_factory.mktemp("sound"))
+
+
+def rows(run: Path) -> list[dict[str, Any]]:
+    """All metrics but those that a clock measures."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name not in TIMING} for line in lines]
+
+
+def sitting(sound: Path, out: Path, death: str) -> subprocess.Popen[bytes]:
+    """A sitting in a process of its own."""
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    arguments = [sys.executable, "-c", SITTING, str(sound), str(out), death, *SETTINGS]
+    return subprocess.Popen(arguments, env=environment)
+
+
+def killed_from_outside(process: subprocess.Popen[bytes], sign: Path) -> int:
+    """Wait for a file to be there, and a moment longer; then no more waiting."""
+    deadline = time.monotonic() + 120
+    while not sign.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.13)
+    process.kill()
+    return process.wait()
+
+
+def test_a_killed_run_ends_as_if_it_had_not_been(sound: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    train(small_recipe(*SETTINGS), sound, whole, cpu=True)
+    first = killed_from_outside(sitting(sound, killed, "none"), killed / "checkpoints" / "step-00000004" / "state.json")
+    assert first == -signal.SIGKILL
+    assert 4 <= Checkpoints(killed).last().step < 12
+    assert sitting(sound, killed, "in a checkpoint").wait(120) == -signal.SIGKILL
+    assert list((killed / "checkpoints").glob(".unfinished-*"))
+    train(small_recipe(*SETTINGS), sound, killed, resume=True, cpu=True)
+    assert rows(killed) == rows(whole)
+    assert [row["step"] for row in rows(whole) if "loss" in row] == [3, 6, 9, 12]
+    for name in ("generator", "average", "discriminators", "generator_optimizer", "discriminators_optimizer"):
+        ours, theirs = (Checkpoints(run).last().tensors(name) for run in (whole, killed))
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[key], theirs[key]) for key in ours), name
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment(sound: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    train(small_recipe(*SETTINGS), sound, whole, cpu=True)
+    for seconds in (0.2, 0.45, 0.7, 0.95, 1.2):
+        process = sitting(sound, killed, "none")
+        began, lines = time.monotonic(), killed / "metrics.jsonl"
+        size = lines.stat().st_size if lines.exists() else 0
+        while process.poll() is None and (not lines.exists() or lines.stat().st_size == size):
+            assert time.monotonic() < began + 120
+            time.sleep(0.01)
+        time.sleep(seconds)
+        process.kill()
+        process.wait()
+    train(small_recipe(*SETTINGS), sound, killed, resume=True, cpu=True)
+    assert rows(killed) == rows(whole)
+
+
+def test_a_finished_run_has_nothing_left_to_do(sound: Path, tmp_path: Path) -> None:
+    recipe = small_recipe("steps=3", "adversarial_on_cpu=false")
+    train(recipe, sound, tmp_path, cpu=True)
+    before = rows(tmp_path)
+    train(recipe, sound, tmp_path, resume=True, cpu=True)
+    assert rows(tmp_path) == before
+    longer = small_recipe("steps=5", "adversarial_on_cpu=false")
+    train(longer, sound, tmp_path, resume=True, cpu=True)
+    assert Checkpoints(tmp_path).last().step == 5
+    with pytest.raises(InputError, match="holds a run already; resume it"):
+        train(recipe, sound, tmp_path, cpu=True)
+    with pytest.raises(InputError, match="cannot resume: the run had seed 0"):
+        train(small_recipe("steps=9", "seed=4", "adversarial_on_cpu=false"), sound, tmp_path, resume=True, cpu=True)
+
+
+def test_a_sitting_may_be_the_first_with_discriminators(sound: Path, tmp_path: Path) -> None:
+    train(small_recipe("steps=2", "adversarial_on_cpu=false"), sound, tmp_path, cpu=True)
+    assert not Checkpoints(tmp_path).last().has("discriminators")
+    train(small_recipe("steps=4", "adversarial_start=0"), sound, tmp_path, resume=True, cpu=True)
+    assert Checkpoints(tmp_path).last().has("discriminators")
+    assert "adversarial" in [row for row in rows(tmp_path) if "loss" in row][-1]
+
+
+def test_fine_tuning_goes_on_from_weights(sound: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ("steps=40", "lr=3e-3", "adversarial_start=36", "checkpoint_every=100", "log_every=4")
+    train(small_recipe(*settings), sound, tmp_path / "first", cpu=True)
+    finish(tmp_path / "first", tmp_path / "weights")
+    gentle = ("steps=4", "lr=1e-5", "adversarial_start=0", "log_every=4")
+    train(small_recipe(*gentle), sound, tmp_path / "tuned", start=tmp_path / "weights", show=True, cpu=True)
+    assert "fresh" not in capsys.readouterr().err
+    train(small_recipe(*gentle), sound, tmp_path / "scratch", cpu=True)
+    tuned, scratch, first = (rows(tmp_path / name) for name in ("tuned", "scratch", "first"))
+    assert tuned[0]["mel"] < 0.9 * scratch[0]["mel"]
+    assert tuned[0]["mel"] == pytest.approx(first[8]["mel"], rel=0.2)
+    before = store.Checkpoint(Checkpoints(tmp_path / "first").last().folder, 40).tensors("discriminators")
+    after = Checkpoints(tmp_path / "tuned").last().tensors("discriminators")
+    assert all((after[name] - value).abs().max() < 0.01 for name, value in before.items())
+    (tmp_path / "weights" / "discriminators.safetensors").unlink()
+    train(small_recipe(*gentle), sound, tmp_path / "other", start=tmp_path / "weights", show=True, cpu=True)
+    assert "the discriminators start fresh" in capsys.readouterr().err
+
+
+def test_noise_is_mixed_in_and_clips_can_be_left_out(sound: Path, tmp_path: Path) -> None:
+    data = Data(sound, exclude=["2"], background=make_sound(tmp_path / "noise", files=1), validation=sound / "2.wav")
+    recipe = small_recipe("steps=1", "augment.mix=1.0", "adversarial_on_cpu=false")
+    train(recipe, data, tmp_path / "run", cpu=True)
+    assert rows(tmp_path / "run")[0]["step"] == 1
+    with pytest.raises(InputError, match="needs a background corpus"):
+        train(recipe, sound, tmp_path / "other", cpu=True)
+
+
+def test_which_recipe(sound: Path, tmp_path: Path) -> None:
+    run, weights = tmp_path / "run", tmp_path / "weights"
+    recipe = small_recipe("steps=2", "adversarial_on_cpu=false")
+    train(recipe, sound, run, cpu=True)
+    finish(run, weights)
+    (tmp_path / "own.toml").write_text("seed = 5")
+    assert recipe_for(tmp_path / "own.toml", start=weights, out=run).seed == 5
+    assert recipe_for(None, ["steps=3"], start=weights) == small_recipe("steps=3", "adversarial_on_cpu=false")
+    assert recipe_for(None, out=run) == recipe
+    for start, out in ((None, None), (None, tmp_path / "nothing")):
+        with pytest.raises(InputError, match="training needs a recipe"):
+            recipe_for(None, start=start, out=out)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def process(rank: int, port: int, sound: Path, out: Path) -> None:
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
+
+    class Watched(Trainer):
+        def run(self, *arguments: Any) -> None:
+            batch = self.batches.crops.batch(0)
+            super().run(*arguments)
+            folder = out / f"rank-{rank}"
+            folder.mkdir()
+            store.write_tensors(folder, "batch", {"batch": batch})
+            for name, model in self._models().items():
+                store.write_tensors(folder, name, model.state_dict())
+
+    run_module.Trainer = Watched  # type: ignore[misc]
+    settings = ("steps=5", "adversarial_start=2", "checkpoint_every=3", "balancer=true")
+    train(small_recipe(*settings), sound, out / "run", cpu=True)
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="needs torch with gloo")
+def test_two_processes_train_one_codec(sound: Path, tmp_path: Path) -> None:
+    mp.spawn(process, (free_port(), sound, tmp_path), nprocs=2)
+    ranks = [store.Checkpoint(tmp_path / f"rank-{rank}", 5) for rank in (0, 1)]
+    batches = [rank.tensors("batch")["batch"] for rank in ranks]
+    assert not torch.equal(*batches)
+    for name in ("generator", "average", "discriminators", "balancer"):
+        first, second = (rank.tensors(name) for rank in ranks)
+        assert all(torch.equal(first[key], second[key]) for key in first), name
+    assert (
+        len([row for row in rows(tmp_path / "run") if "loss" in row or "norm/mel" in row]) == 5
+    )  # only one of them writes
+    last = Checkpoints(tmp_path / "run").last()
+    assert (last.step, last.state["processes"], last.state["data"]["samples"]) == (5, 2, 5 * 2 * 4)
+    own = [last.own(rank) for rank in (0, 1)]
+    assert own[0] and own[1] and own[0]["random"]["torch"] != own[1]["random"]["torch"]

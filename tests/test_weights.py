@@ -1,0 +1,113 @@
+"""What a run leaves can be used, coded with, and trained on; what does not fit is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from small_run import small_recipe
+
+from nacre.codecs.base import Codec
+from nacre.errors import DamagedError, InputError, MissingError
+from nacre.onnx_runtime import OnnxCodec
+from nacre.training import checkpoint as store
+from nacre.training.adversary import build_discriminators
+from nacre.training.checkpoint import Checkpoints
+from nacre.training.recipe import read_recipe
+from nacre.training.weights import finish, load_discriminators, load_generator
+
+RECIPE = small_recipe()
+
+
+def codec_and_run(run: Path, discriminators: bool = True) -> Codec:
+    """A run with one checkpoint, and the averaged codec in it."""
+    torch.manual_seed(0)
+    codec = RECIPE.build().train()
+    codec(torch.randn(4, 1, 4000))  # so that codebooks have started
+    checkpoints = Checkpoints(run)
+    folder = checkpoints.begin(7)
+    store.write_tensors(folder, "average", codec.state_dict())
+    store.write_tensors(folder, "generator", {})
+    if discriminators:
+        store.write_tensors(folder, "discriminators", build_discriminators(RECIPE).state_dict())
+    store.write_state(folder, {"step": 7, "score": None})
+    (folder / "recipe.toml").write_text(RECIPE.to_toml())
+    checkpoints.publish(7)
+    return codec.eval()
+
+
+def test_finished_weights_code_what_the_average_codes(tmp_path: Path) -> None:
+    codec = codec_and_run(tmp_path / "run")
+    info = finish(tmp_path / "run", tmp_path / "weights")
+    names = {path.name for path in (tmp_path / "weights").iterdir()}
+    assert names >= {"model.safetensors", "encoder.onnx", "decoder.onnx", "discriminators.safetensors", "recipe.toml"}
+    assert read_recipe(tmp_path / "weights" / "recipe.toml") == RECIPE
+    assert info.name == "tiny" and info.digest
+    assert all(
+        tensor.dtype is not torch.float32 for tensor in load_file(tmp_path / "weights" / "model.safetensors").values()
+    )
+    wave = np.random.default_rng(0).normal(0, 0.3, (1, 1, 2000)).astype(np.float32)
+    shipped = OnnxCodec(tmp_path / "weights", 1)
+    ours, theirs = (each.encode(wave) for each in (codec, shipped))
+    agree = np.mean([np.mean(a == b) for a, b in zip(ours.levels, theirs.levels, strict=True)])
+    assert agree > 0.9  # 16 bits move a few latents over a border
+
+
+def test_a_run_without_discriminators_leaves_none(tmp_path: Path) -> None:
+    codec_and_run(tmp_path / "run", discriminators=False)
+    finish(tmp_path / "run", tmp_path / "weights", best=True)
+    assert not (tmp_path / "weights" / "discriminators.safetensors").exists()
+
+
+def test_weights_to_go_on_from(tmp_path: Path) -> None:
+    codec = codec_and_run(tmp_path / "run")
+    finish(tmp_path / "run", tmp_path / "weights")
+    torch.manual_seed(5)
+    fresh = RECIPE.build()
+    load_generator(fresh, tmp_path / "weights")
+    for name, value in codec.named_parameters():
+        torch.testing.assert_close(dict(fresh.named_parameters())[name], value, rtol=1e-3, atol=1e-6)
+    book, before = fresh.quantizer.levels[0].codebook, codec.quantizer.levels[0].codebook.entries
+    torch.testing.assert_close(book.entries, before, rtol=1e-3, atol=1e-6)
+    fresh.train()(torch.randn(4, 1, 4000))  # the codebooks learn on instead of starting anew
+    assert (book.entries - before).norm() < 0.3 * before.norm()
+    assert not torch.equal(book.entries, before)
+
+
+def test_discriminators_to_go_on_from(tmp_path: Path) -> None:
+    codec_and_run(tmp_path / "run")
+    finish(tmp_path / "run", tmp_path / "weights")
+    torch.manual_seed(5)
+    model = build_discriminators(RECIPE)
+    assert load_discriminators(model, tmp_path / "weights") == []
+    stored = load_file(tmp_path / "weights" / "discriminators.safetensors")
+    assert all(torch.equal(value, stored[name].float()) for name, value in model.state_dict().items())
+
+
+def test_discriminators_that_are_not_there_start_fresh_and_say_so(tmp_path: Path) -> None:
+    model = build_discriminators(small_recipe('discriminators=["scales-academicodec", "periods-academicodec"]'))
+    (note,) = load_discriminators(model, tmp_path)
+    assert "no discriminators.safetensors" in note and "fresh" in note
+    save_file(build_discriminators(RECIPE).state_dict(), tmp_path / "discriminators.safetensors")
+    (note,) = load_discriminators(model, tmp_path)
+    assert "'scales-academicodec'" in note
+
+
+def test_weights_of_another_codec_are_refused(tmp_path: Path) -> None:
+    codec_and_run(tmp_path / "run")
+    finish(tmp_path / "run", tmp_path / "weights")
+    with pytest.raises(InputError, match=r"not those of the recipe's codec: .*decoder.*recipe\.toml"):
+        load_generator(small_recipe("codec.dim=40").build(), tmp_path / "weights")
+
+
+def test_no_weights_and_broken_weights(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match=r"no model\.safetensors in"):
+        load_generator(RECIPE.build(), tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"\x00" * 9)
+    with pytest.raises(DamagedError, match="not a whole safetensors file"):
+        load_generator(RECIPE.build(), tmp_path)
+    with pytest.raises(MissingError, match="no checkpoint"):
+        finish(tmp_path, tmp_path / "out")
