@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pty
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ import pytest
 import nacre
 from nacre import cli
 from nacre.audio import read, write
+from nacre.evaluation.speed import Speed
 
 NACRE = [sys.executable, "-m", "nacre"]
 LEGACY = Path(__file__).parent / "golden" / "legacy"
@@ -225,84 +223,10 @@ def test_pipes_all_the_way(sound: Path) -> None:
     assert again.stdout.startswith(b"NAC\x01")
 
 
-@pytest.mark.parametrize("words", [("decode", "long.nac", "-"), ("encode", "long.wav", "-"), ("info", "long.nac")])
-def test_a_reader_who_leaves_is_no_error(tmp_path: Path, words: tuple[str, ...]) -> None:
-    write(tmp_path / "long.wav", noise(20 * 24000), 24000)
-    if "long.nac" in words:
-        shell("encode", "long.wav", cwd=tmp_path, check=True)
-    process = subprocess.Popen([*NACRE, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
-    assert process.stdout is not None and process.stderr is not None
-    process.stdout.read(4)
-    process.stdout.close()
-    with process.stderr as errors:
-        said = errors.read()
-    assert process.wait(60) == 0
-    assert b"rror" not in said and b"nacre:" not in said
-
-
-def wait_for(process: subprocess.Popen[bytes], what: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not what():
-        assert process.poll() is None and time.monotonic() < end
-        time.sleep(0.02)
-
-
-def parts(folder: Path) -> list[str]:
-    return [path.name for path in folder.rglob("*") if path.name.startswith(".")]
-
-
-def start(folder: Path, *words: str, **how: Any) -> subprocess.Popen[bytes]:
-    """`nacre WORDS` that Ctrl-C can reach even where this test runs in the background."""
-    return subprocess.Popen(
-        [*NACRE, *words],
-        cwd=folder,
-        stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        **how,
-    )
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signals_leave_no_half_file(tmp_path: Path, number: signal.Signals) -> None:
-    words = ("encode", "-", "a.nac", "--pcm", "s16le:24000")
-    with start(tmp_path, *words, stdin=subprocess.PIPE) as process:
-        assert process.stdin is not None and process.stderr is not None
-        process.stdin.write(bytes(5 * 48000))
-        process.stdin.flush()
-        wait_for(process, lambda: bool(parts(tmp_path)))
-        process.send_signal(number)
-        process.send_signal(number)  # twice, as people do
-        assert process.stderr.read() == b"nacre: stopped; what was finished stays, nothing half-written does\n"
-        assert process.wait(60) == 130
-        process.stdin.close()
-    assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize("verb", ["encode", "decode"])
-def test_signals_stop_all_workers(tmp_path: Path, verb: str) -> None:
-    (tmp_path / "in").mkdir()
-    write(tmp_path / "a.wav", np.zeros((1, 1, 8000 * 300), np.float32), 8000)
-    source = tmp_path / "a.wav"
-    if verb == "decode":
-        shell("encode", "a.wav", cwd=tmp_path, check=True)
-        source = tmp_path / "a.nac"
-    for i in range(3):
-        os.link(source, tmp_path / "in" / f"{i}{source.suffix}")
-    with start(tmp_path, verb, "in", "out", "--workers", "2") as process:
-        wait_for(process, lambda: len(parts(tmp_path)) == 2)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 130
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_repeated_signals_do_not_disturb_the_tidying_up() -> None:
-    stop = cli.Stop()
-    with pytest.raises(KeyboardInterrupt):
-        stop(2, None)
-    stop(2, None)
-    stop._last -= 2
-    with pytest.raises(KeyboardInterrupt):
-        stop(2, None)
+def test_speeds_have_units() -> None:
+    rows = dict(cli.speed_rows(Speed(0.2, 170.4, 90.6, 0.003, 0.004, 0.0051, 1 / 75, 0.026667)))
+    assert rows["encode"] == "170 x real time" and rows["  99 of 100"] == "5.10 ms"
+    assert rows["algorithmic latency"] == "26.7 ms"
 
 
 def on_terminal(folder: Path, *words: str) -> tuple[int, str]:

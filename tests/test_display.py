@@ -9,9 +9,8 @@ import pytest
 
 from nacre import display
 from nacre.batch import Failure
-from nacre.display import Progress, aligned, report_outcomes, speed_rows, summary_rows
+from nacre.display import Progress, aligned, report_outcomes, summary_rows
 from nacre.errors import DamagedError, InputError
-from nacre.evaluation.speed import Speed
 from nacre.files import Outcome
 
 MADE = Outcome("a.wav", "a.nac", 2.0, 48000, 24000, 1500, 9, 1)
@@ -101,12 +100,6 @@ def test_info_on_files_of_earlier_codecs() -> None:
     assert found["container"] == ".dac of the Descript Audio Codec" and found["codec"] == "pearl-24k"
     assert (found["sound"], found["size"], found["header padding"]) == ("24000 Hz, 6 channels", "1000 bytes", "True")
     assert found["length"].startswith("1:05.00 ")
-
-
-def test_speeds_have_units() -> None:
-    rows = dict(speed_rows(Speed(0.2, 170.4, 90.6, 0.003, 0.004, 0.0051, 1 / 75, 0.026667)))
-    assert rows["encode"] == "170 x real time" and rows["  99 of 100"] == "5.10 ms"
-    assert rows["algorithmic latency"] == "26.7 ms"
 
 
 class Terminal(io.StringIO):

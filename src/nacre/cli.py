@@ -6,18 +6,15 @@ caller's mistake, 2 damaged input (what could be saved was written), 130 stopped
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import __version__
+from . import __version__, guard
 from .arguments import (
     Bitrate,
     Force,
@@ -33,12 +30,11 @@ from .arguments import (
     parse_pcm,
     parse_tags,
 )
-from .display import Progress, print_json, print_table, report_outcomes, show_error, speed_rows, summary_rows
-from .errors import NacreError
+from .display import Progress, print_json, print_table, report_outcomes, show_error, summary_rows
 
-UsageError: Any = typer.BadParameter.__base__  # typer keeps its copy of click to itself
+if TYPE_CHECKING:
+    from .evaluation.speed import Speed
 
-STOPPED = 130
 EXAMPLES = """Examples:
 
 \b
@@ -230,67 +226,29 @@ def demo(
         typer.echo(f"\nListen to and look at the files in {Path(folder).resolve()}")
 
 
+def speed_rows(speed: Speed) -> list[tuple[str, str]]:
+    """The lines of `nacre bench`."""
+    return [
+        ("load and first frame", f"{speed.load * 1000:.0f} ms"),
+        ("encode", f"{speed.encode:.0f} x real time"),
+        ("decode", f"{speed.decode:.0f} x real time"),
+        ("one frame on a line", f"{speed.frame * 1000:.1f} ms of sound, encoded and decoded in"),
+        ("  half of them", f"{speed.latency_p50 * 1000:.2f} ms"),
+        ("  95 of 100", f"{speed.latency_p95 * 1000:.2f} ms"),
+        ("  99 of 100", f"{speed.latency_p99 * 1000:.2f} ms"),
+        ("algorithmic latency", f"{speed.delay * 1000:.1f} ms"),
+    ]
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit; nothing but a plain sentence ever reaches the user."""
-    stop = Stop()
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # each as Ctrl-C: files that are half written go away
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays in force
-            signal.signal(number, stop)
+    """Run the command line and exit."""
+    guard.listen()
     for stream in (sys.stdout, sys.stderr):  # a file name that is no text must not stop a report
         with suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    words = sys.argv[1:] if arguments is None else arguments
-    sys.exit(run(words))
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
 def run(words: Sequence[str]) -> int:
     """The exit code of one command line; errors are told in a sentence."""
-    return guarded(lambda: app(list(words) or ["--help"], prog_name="nacre", standalone_mode=False))
-
-
-class Stop:
-    """Raises KeyboardInterrupt, but not twice within a second: who hammers on Ctrl-C may not stop the tidying up."""
-
-    def __init__(self) -> None:
-        self._last = -1.0
-
-    def __call__(self, number: int, frame: Any) -> None:
-        """Take a signal."""
-        before, self._last = self._last, time.monotonic()
-        if before < 0 or self._last - before > 1.0:
-            raise KeyboardInterrupt
-
-
-def guarded(command: Callable[[], Any]) -> int:
-    """The exit code of `command`, with errors told in a sentence."""
-    try:
-        result = command()
-        sys.stdout.flush()
-        if result == STOPPED:  # typer's word for an interrupt that came while it called the verb
-            raise KeyboardInterrupt
-    except NacreError as error:
-        show_error(str(error))
-        return error.exit_code
-    except (typer.Abort, KeyboardInterrupt):
-        show_error("stopped; what was finished stays, nothing half-written does")
-        return STOPPED
-    except UsageError as error:
-        show_error(usage_sentence(error))
-        return 1
-    except (OSError, SystemExit) as error:
-        if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains while it flushes
-            return 0  # the program that we wrote to has heard enough; typer makes of it an exit with 1
-        if isinstance(error, SystemExit):
-            raise
-        show_error(f"{error.filename or 'a file'} cannot be used: {error.strerror or error}")
-        return 1
-    return result if isinstance(result, int) else 0
-
-
-def usage_sentence(error: Any) -> str:
-    """One sentence about words on the command line that make no sense."""
-    said = " ".join(error.format_message().split()).rstrip(".?")
-    where = error.ctx.command_path if error.ctx is not None else "nacre"
-    return f"{said[:1].lower()}{said[1:]}; see {where} --help"
+    return guard.guarded(lambda: app(list(words) or ["--help"], prog_name="nacre", standalone_mode=False))

@@ -15,8 +15,7 @@ import typer
 
 from .batch import Failure, Report
 
-if TYPE_CHECKING:  # these rooms cost a start more than most verbs do
-    from .evaluation.speed import Speed
+if TYPE_CHECKING:  # it costs a start more than most verbs do
     from .files import Outcome
 
 _EVERY = 0.1  # seconds between two looks of the progress line
@@ -125,20 +124,6 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows += [(f"tag {key}", value) for key, value in s.get("tags", {}).items()]
     rows += [(f"header {key}", str(value)) for key, value in s.get("metadata", {}).items()]
     return rows + [("damage", place["sentence"]) for place in s.get("damage", ())]
-
-
-def speed_rows(speed: Speed) -> list[tuple[str, str]]:
-    """The lines of `nacre bench`."""
-    return [
-        ("load and first frame", f"{speed.load * 1000:.0f} ms"),
-        ("encode", f"{speed.encode:.0f} x real time"),
-        ("decode", f"{speed.decode:.0f} x real time"),
-        ("one frame on a line", f"{speed.frame * 1000:.1f} ms of sound, encoded and decoded in"),
-        ("  half of them", f"{speed.latency_p50 * 1000:.2f} ms"),
-        ("  95 of 100", f"{speed.latency_p95 * 1000:.2f} ms"),
-        ("  99 of 100", f"{speed.latency_p99 * 1000:.2f} ms"),
-        ("algorithmic latency", f"{speed.delay * 1000:.1f} ms"),
-    ]
 
 
 def _count(channels: int) -> str:
