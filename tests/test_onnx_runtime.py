@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_pearl import small_pearl
+from streamed import streamed
 
 from nacre import Codes, DamagedError, InputError, MissingError, OnnxCodec, load
 from nacre.converters.to_onnx import export
@@ -40,17 +41,9 @@ def speech(seconds: float, batch: int = 1) -> np.ndarray:
 @given(st.lists(st.sampled_from([1, 17, 320, 509, 3_000, 44_100]), min_size=1, max_size=20))
 def test_chunks_give_the_very_bits_of_the_file(codec: OnnxCodec, sizes: list[int]) -> None:
     wave = speech(1.0)
-    whole = codec.encode(wave)
-    stream, pieces, sounds, at = codec.stream(), [], [], 0
-    for size in [*sizes, wave.shape[2]]:
-        part = wave[:, :, at : at + size]
-        at += part.shape[2]
-        pieces.append(stream.encode(part, last=at == wave.shape[2]))
-        sounds.append(stream.decode(pieces[-1]))
-        if at == wave.shape[2]:
-            break
-    assert Codes.join(pieces) == whole
-    assert np.array_equal(np.concatenate(sounds, axis=2), codec.decode(whole))
+    codes, sound = streamed(codec, wave, sizes)
+    assert codes == codec.encode(wave)
+    assert np.array_equal(sound, codec.decode(codes))
 
 
 def test_batch_threads_and_streams_side_by_side_change_no_bit(codec: OnnxCodec) -> None:

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_pearl import small_pearl
+from streamed import streamed
 from torch.utils.flop_counter import FlopCounterMode
 
-from nacre import Codes
 from nacre.codecs.pearl import PRESETS, Pearl, compress
 
 RATE = 24_000
@@ -44,28 +44,17 @@ def test_pearl_24k_keeps_its_promises_of_size() -> None:
 @given(st.lists(st.sampled_from([1, 17, 320, 509, 4000, 44_100]), min_size=1, max_size=30))
 def test_stream_is_file(pearl: Pearl, sizes: list[int]) -> None:
     wave = noise(1.0)
-    whole = pearl.encode(wave)
-    stream, pieces, sounds, at = pearl.stream(), [], [], 0
-    for size in [*sizes, wave.shape[2]]:
-        part = wave[:, :, at : at + size]
-        at += part.shape[2]
-        pieces.append(stream.encode(part, last=at == wave.shape[2]))
-        sounds.append(stream.decode(pieces[-1]))
-        if at == wave.shape[2]:
-            break
-    assert Codes.join(pieces) == whole
-    sound = np.concatenate(sounds, axis=2)
+    codes, sound = streamed(pearl, wave, sizes)
+    assert codes == pearl.encode(wave)
     assert sound.shape == wave.shape
-    assert np.abs(sound - pearl.decode(whole)).max() < 1e-5
+    assert np.abs(sound - pearl.decode(codes)).max() < 1e-5
 
 
 @pytest.mark.parametrize("chunk", [1, 17, 320, 509])
 def test_chunks_of_one_size_are_the_file(pearl: Pearl, chunk: int) -> None:
     wave = noise(0.3, seed=1)
-    stream = pearl.stream()
-    count = wave.shape[2]
-    pieces = [stream.encode(wave[:, :, i : i + chunk], last=i + chunk >= count) for i in range(0, count, chunk)]
-    assert Codes.join(pieces) == pearl.encode(wave)
+    codes, _ = streamed(pearl, wave, [chunk] * (wave.shape[2] // chunk))
+    assert codes == pearl.encode(wave)
 
 
 def test_a_batch_is_its_items(pearl: Pearl) -> None:
