@@ -115,4 +115,5 @@ def _envelope(sound: Samples, width: int) -> Samples:
     """Magnitudes averaged over `width` samples, as far from their mean."""
     sums = np.cumsum(np.pad(np.abs(sound), (width // 2 + 1, width - width // 2 - 1)))
     smooth: Samples = (sums[width:] - sums[:-width]) / width if len(sound) > width else np.abs(sound)
-    return smooth - smooth.mean()
+    centred: Samples = smooth - smooth.mean()
+    return centred
