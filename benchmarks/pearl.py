@@ -198,7 +198,8 @@ def speed_cells(timing: speed.Speed) -> list[list[str]]:
 def aligned(table: list[list[str]]) -> str:
     """A table for the eye, every column as wide as its widest cell."""
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table)
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def markdown(table: list[list[str]]) -> str:
