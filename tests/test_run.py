@@ -23,7 +23,6 @@ from nacre.training import run as run_module
 from nacre.training.checkpoint import Checkpoints
 from nacre.training.run import Data, recipe_for, train
 from nacre.training.trainer import Trainer
-from nacre.training.weights import finish
 
 TIMING = ("seconds", "steps_per_second", "crops_per_second", "wait_share")
 SETTINGS = ("log_every=3", "augment.speed=0.5", "discriminator_lr=3e-3")  # rows and checkpoints at other steps
@@ -38,7 +37,7 @@ step = trainer.Trainer.step
 trainer.Trainer.step = lambda self: (time.sleep(0.1), step(self))  # slow enough to be killed in between
 if death == "in a checkpoint":
     checkpoint.write_own = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
-train(small_recipe(*settings), sound, out, resume=True, cpu=True)
+train(small_recipe(*settings), sound, out, resume=True)
 """
 
 
@@ -74,13 +73,13 @@ def killed_from_outside(process: subprocess.Popen[bytes], sign: Path) -> int:
 
 def test_a_killed_run_ends_as_if_it_had_not_been(sound: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    train(small_recipe(*SETTINGS), sound, whole, cpu=True)
+    train(small_recipe(*SETTINGS), sound, whole)
     first = killed_from_outside(sitting(sound, killed, "none"), killed / "checkpoints" / "step-00000004" / "state.json")
     assert first == -signal.SIGKILL
     assert 4 <= Checkpoints(killed).last().step < 12
     assert sitting(sound, killed, "in a checkpoint").wait(120) == -signal.SIGKILL
     assert list((killed / "checkpoints").glob(".unfinished-*"))
-    train(small_recipe(*SETTINGS), sound, killed, resume=True, cpu=True)
+    train(small_recipe(*SETTINGS), sound, killed, resume=True)
     assert rows(killed) == rows(whole)
     assert [row["step"] for row in rows(whole) if "loss" in row] == [3, 6, 9, 12]
     for name in ("generator", "average", "discriminators", "generator_optimizer", "discriminators_optimizer"):
@@ -92,7 +91,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(sound: Path, tmp_path: Path) ->
 @pytest.mark.slow
 def test_killed_at_any_moment(sound: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    train(small_recipe(*SETTINGS), sound, whole, cpu=True)
+    train(small_recipe(*SETTINGS), sound, whole)
     for seconds in (0.2, 0.45, 0.7, 0.95, 1.2):
         process = sitting(sound, killed, "none")
         began, lines = time.monotonic(), killed / "metrics.jsonl"
@@ -103,41 +102,40 @@ def test_killed_at_any_moment(sound: Path, tmp_path: Path) -> None:
         time.sleep(seconds)
         process.kill()
         process.wait()
-    train(small_recipe(*SETTINGS), sound, killed, resume=True, cpu=True)
+    train(small_recipe(*SETTINGS), sound, killed, resume=True)
     assert rows(killed) == rows(whole)
 
 
 def test_a_finished_run_has_nothing_left_to_do(sound: Path, tmp_path: Path) -> None:
     recipe = small_recipe("steps=3", "adversarial_on_cpu=false")
-    train(recipe, sound, tmp_path, cpu=True)
+    train(recipe, sound, tmp_path)
     before = rows(tmp_path)
-    train(recipe, sound, tmp_path, resume=True, cpu=True)
+    train(recipe, sound, tmp_path, resume=True)
     assert rows(tmp_path) == before
     longer = small_recipe("steps=5", "adversarial_on_cpu=false")
-    train(longer, sound, tmp_path, resume=True, cpu=True)
+    train(longer, sound, tmp_path, resume=True)
     assert Checkpoints(tmp_path).last().step == 5
     with pytest.raises(InputError, match="holds a run already; resume it"):
-        train(recipe, sound, tmp_path, cpu=True)
+        train(recipe, sound, tmp_path)
     with pytest.raises(InputError, match="cannot resume: the run had seed 0"):
-        train(small_recipe("steps=9", "seed=4", "adversarial_on_cpu=false"), sound, tmp_path, resume=True, cpu=True)
+        train(small_recipe("steps=9", "seed=4", "adversarial_on_cpu=false"), sound, tmp_path, resume=True)
 
 
 def test_a_sitting_may_be_the_first_with_discriminators(sound: Path, tmp_path: Path) -> None:
-    train(small_recipe("steps=2", "adversarial_on_cpu=false"), sound, tmp_path, cpu=True)
+    train(small_recipe("steps=2", "adversarial_on_cpu=false"), sound, tmp_path)
     assert not Checkpoints(tmp_path).last().has("discriminators")
-    train(small_recipe("steps=4", "adversarial_start=0"), sound, tmp_path, resume=True, cpu=True)
+    train(small_recipe("steps=4", "adversarial_start=0"), sound, tmp_path, resume=True)
     assert Checkpoints(tmp_path).last().has("discriminators")
     assert "adversarial" in [row for row in rows(tmp_path) if "loss" in row][-1]
 
 
 def test_fine_tuning_goes_on_from_weights(sound: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = ("steps=40", "lr=3e-3", "adversarial_start=36", "checkpoint_every=100", "log_every=4")
-    train(small_recipe(*settings), sound, tmp_path / "first", cpu=True)
-    finish(tmp_path / "first", tmp_path / "weights")
+    train(small_recipe(*settings), sound, tmp_path / "first", weights=tmp_path / "weights")
     gentle = ("steps=4", "lr=1e-5", "adversarial_start=0", "log_every=4")
-    train(small_recipe(*gentle), sound, tmp_path / "tuned", start=tmp_path / "weights", show=True, cpu=True)
+    train(small_recipe(*gentle), sound, tmp_path / "tuned", start=tmp_path / "weights", show=True)
     assert "fresh" not in capsys.readouterr().err
-    train(small_recipe(*gentle), sound, tmp_path / "scratch", cpu=True)
+    train(small_recipe(*gentle), sound, tmp_path / "scratch")
     tuned, scratch, first = (rows(tmp_path / name) for name in ("tuned", "scratch", "first"))
     assert tuned[0]["mel"] < 0.9 * scratch[0]["mel"]
     assert tuned[0]["mel"] == pytest.approx(first[8]["mel"], rel=0.2)
@@ -145,24 +143,29 @@ def test_fine_tuning_goes_on_from_weights(sound: Path, tmp_path: Path, capsys: p
     after = Checkpoints(tmp_path / "tuned").last().tensors("discriminators")
     assert all((after[name] - value).abs().max() < 0.01 for name, value in before.items())
     (tmp_path / "weights" / "discriminators.safetensors").unlink()
-    train(small_recipe(*gentle), sound, tmp_path / "other", start=tmp_path / "weights", show=True, cpu=True)
+    train(small_recipe(*gentle), sound, tmp_path / "other", start=tmp_path / "weights", show=True)
     assert "the discriminators start fresh" in capsys.readouterr().err
+
+
+def test_a_run_that_cannot_begin_leaves_nothing(sound: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no training sound"):
+        train(small_recipe(), tmp_path / "nowhere", tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_noise_is_mixed_in_and_clips_can_be_left_out(sound: Path, tmp_path: Path) -> None:
     data = Data(sound, exclude=["2"], background=make_sound(tmp_path / "noise", files=1), validation=sound / "2.wav")
     recipe = small_recipe("steps=1", "augment.mix=1.0", "adversarial_on_cpu=false")
-    train(recipe, data, tmp_path / "run", cpu=True)
+    train(recipe, data, tmp_path / "run")
     assert rows(tmp_path / "run")[0]["step"] == 1
     with pytest.raises(InputError, match="needs a background corpus"):
-        train(recipe, sound, tmp_path / "other", cpu=True)
+        train(recipe, sound, tmp_path / "other")
 
 
 def test_which_recipe(sound: Path, tmp_path: Path) -> None:
     run, weights = tmp_path / "run", tmp_path / "weights"
     recipe = small_recipe("steps=2", "adversarial_on_cpu=false")
-    train(recipe, sound, run, cpu=True)
-    finish(run, weights)
+    train(recipe, sound, run, weights=weights)
     (tmp_path / "own.toml").write_text("seed = 5")
     assert recipe_for(tmp_path / "own.toml", start=weights, out=run).seed == 5
     assert recipe_for(None, ["steps=3"], start=weights) == small_recipe("steps=3", "adversarial_on_cpu=false")
@@ -181,7 +184,10 @@ def free_port() -> int:
 def process(rank: int, port: int, sound: Path, out: Path) -> None:
     torch.set_num_threads(1)
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+
+    if not torch.accelerator.is_available():
+        os.environ.pop("ACCELERATE_USE_CPU")  # as it is for anyone who types torchrun
 
     class Watched(Trainer):
         def run(self, *arguments: Any) -> None:
@@ -195,8 +201,7 @@ def process(rank: int, port: int, sound: Path, out: Path) -> None:
 
     run_module.Trainer = Watched  # type: ignore[misc]
     settings = ("steps=5", "adversarial_start=2", "checkpoint_every=3", "balancer=true")
-    train(small_recipe(*settings), sound, out / "run", cpu=True)
-    torch.distributed.destroy_process_group()
+    train(small_recipe(*settings), sound, out / "run", weights=out / "weights")
 
 
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="needs torch with gloo")

@@ -30,8 +30,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trainer(recipe: Recipe, sound: Path) -> Trainer:
     seed_all(recipe.seed)
-    codec, accelerator = recipe.build(), Accelerator(cpu=True)
-    return Trainer(recipe, codec, open_material(recipe, codec, Data(sound), accelerator, Journal(None)), accelerator)
+    codec, accelerator = recipe.build(), Accelerator()
+    return Trainer(recipe, codec, open_material(recipe, codec, Data(sound), accelerator), accelerator)
 
 
 def run(each: Trainer, folder: Path) -> list[dict[str, Any]]:

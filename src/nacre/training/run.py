@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..codecs.base import Codec
 from ..errors import InputError, MissingError
@@ -23,11 +23,12 @@ from .journal import Journal
 from .recipe import Recipe, read_recipe
 from .shards import Source
 from .trainer import Material, Trainer, adversarial
-from .weights import load_discriminators, load_generator
+from .weights import finish, load_discriminators, load_generator
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+SHOWN_WARNINGS = 10  # of files that could not be used
 VALIDATION_SEED = 7919  # other places of the sound than training begins with
 
 
@@ -50,34 +51,38 @@ def train(
     *,
     resume: bool = False,
     start: str | Path | None = None,
+    weights: str | Path | None = None,
     show: bool = False,
-    cpu: bool = False,
 ) -> Path:
-    """Train `recipe` on `data` in the folder `out` and return it; `finish` then makes weights of it.
+    """Train `recipe` on `data` in the folder `out` and return it.
 
     `resume` goes on from the last checkpoint in `out`, or begins where there is none. `start` is a folder of weights
-    to begin from (fine-tuning), discriminators too where it has any. `show` tells of progress on standard error.
-    Under torchrun every process calls this with the same arguments.
+    to begin from (fine-tuning), discriminators too where it has any. `weights` is where the result goes in the end,
+    as `finish` writes it. `show` tells of progress on standard error. Under torchrun every process calls this with
+    the same arguments; ACCELERATE_USE_CPU=true keeps it off a GPU.
     """
     data = data if isinstance(data, Data) else Data(data)
-    out, accelerator = Path(out), _accelerator(cpu)
+    out, accelerator = Path(out), _accelerator()
     checkpoints = Checkpoints(out, recipe.keep_last, recipe.keep_best)
     checkpoint = _to_resume(checkpoints, resume)
     accelerator.wait_for_everyone()  # nobody writes before all have looked
+    seed_all(recipe.seed)
+    codec = recipe.build()
+    if start and not checkpoint:
+        load_generator(codec, start)
+    material = open_material(recipe, codec, data, accelerator)
     journal = Journal(out if accelerator.is_main_process else None, checkpoint.step if checkpoint else 0, show)
-    try:
-        seed_all(recipe.seed)
-        codec = recipe.build()
-        if start and not checkpoint:
-            load_generator(codec, start)
-        material = open_material(recipe, codec, data, accelerator, journal)
-        with material.batches:
-            trainer = Trainer(recipe, codec, material, accelerator)
-            seed_all(recipe.seed + 1 + accelerator.process_index)  # built alike, trained each on other draws
-            _begin(trainer, checkpoint, start, journal)
-            trainer.run(journal, checkpoints)
-    finally:
-        journal.close()
+    with closing(journal), material.batches:
+        for sentence in material.warnings[:SHOWN_WARNINGS]:
+            journal.bar.say(sentence)
+        trainer = Trainer(recipe, codec, material, accelerator)
+        seed_all(recipe.seed + 1 + accelerator.process_index)  # built alike, trained each on other draws
+        _begin(trainer, checkpoint, start, journal)
+        trainer.run(journal, checkpoints)
+    if weights and accelerator.is_main_process:
+        finish(out, weights)
+    if accelerator.num_processes > 1:
+        accelerator.end_training()
     return out
 
 
@@ -97,14 +102,12 @@ def recipe_for(
     return read_recipe(path, overrides)
 
 
-def open_material(recipe: Recipe, codec: Codec, data: Data, accelerator: Accelerator, journal: Journal) -> Material:
+def open_material(recipe: Recipe, codec: Codec, data: Data, accelerator: Accelerator) -> Material:
     """The batches of this process and the clips that checkpoints are judged by."""
     rate, channels = codec.info.sample_rate, codec.info.channels
     length = round(recipe.crop * rate)
     corpus = open_corpus(data.source, rate, channels, exclude=data.exclude, cache=data.cache)
     judge = corpus if data.validation is None else open_corpus(data.validation, rate, channels, cache=data.cache)
-    for sentence in corpus.warnings[:10]:
-        journal.bar.say(sentence)
 
     def spec(samples: int, seed: int) -> CropSpec:
         return CropSpec(samples, recipe.batch, seed, accelerator.process_index, accelerator.num_processes)
@@ -120,7 +123,7 @@ def open_material(recipe: Recipe, codec: Codec, data: Data, accelerator: Acceler
         crops = corpus.crops(spec(augmenter.source_length, recipe.seed), accelerator.device)
     batches = Batches(crops, augmenter, accelerator.device, data.workers)
     fixed = judge.streaming(CropSpec(length, recipe.validation_clips, VALIDATION_SEED))
-    return Material(batches, validation=_batch(fixed))
+    return Material(batches, fixed.batch(0), corpus.warnings)
 
 
 def seed_all(seed: int) -> None:
@@ -128,10 +131,6 @@ def seed_all(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-
-
-def _batch(crops: Crops) -> Tensor:
-    return crops.batch(0)
 
 
 def _begin(trainer: Trainer, checkpoint: Checkpoint | None, start: str | Path | None, journal: Journal) -> None:
@@ -153,11 +152,10 @@ def _to_resume(checkpoints: Checkpoints, resume: bool) -> Checkpoint | None:
     return found[-1] if found else None
 
 
-def _accelerator(cpu: bool) -> Accelerator:
+def _accelerator() -> Accelerator:
     try:
-        from accelerate import Accelerator, DistributedDataParallelKwargs
+        from accelerate import Accelerator
     except ImportError as error:
         raise MissingError("training needs accelerate; pip install 'nacre[train]'") from error
-    # codebooks agree by themselves, and no buffer else changes
-    alike = DistributedDataParallelKwargs(broadcast_buffers=False)
-    return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[alike])
+    alone = not torch.accelerator.is_available()  # else it takes several processes without a GPU for strangers
+    return Accelerator(cpu=alone, mixed_precision="no")

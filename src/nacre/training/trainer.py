@@ -41,6 +41,7 @@ class Material:
 
     batches: Batches  # of [B, C, T]
     validation: Tensor  # [B, C, T], never learnt from as they stand
+    warnings: tuple[str, ...] = ()  # a sentence for each file that could not be used
 
 
 class Trainer:

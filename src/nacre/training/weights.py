@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ..codecs.base import Codec
@@ -37,7 +37,7 @@ def finish(run: str | Path, folder: str | Path, best: bool = False) -> CodecInfo
     info = export(codec, folder)
     if checkpoint.has("discriminators"):
         halves = {name: _half(tensor) for name, tensor in checkpoint.tensors("discriminators").items()}
-        save_file(halves, folder / DISCRIMINATORS)
+        (folder / DISCRIMINATORS).write_bytes(save(halves))  # save_file would keep it from other users
     (folder / RECIPE).write_text(recipe.to_toml(), "utf-8")
     return info
 
