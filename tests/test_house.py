@@ -28,7 +28,7 @@ FLOORS = {
     "converters": 4,
     **dict.fromkeys(("codecs", "container", "onnx_runtime"), 3),
     **dict.fromkeys(("codes", "audio", "contract", "spectrogram"), 2),
-    **dict.fromkeys(("nn", "quantizers"), 1),
+    **dict.fromkeys(("nn", "quantizers", "atomic"), 1),
     "errors": 0,
 }
 NEIGHBOURS = {("contract", "codes"), ("audio", "contract"), ("guard", "display")}  # the same floor, one way

@@ -92,9 +92,24 @@ def test_what_is_no_codec_is_told_apart(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DamagedError, match=r"encoder\.onnx is not a graph of nacre's"):
         OnnxCodec(copy).encode(speech(0.1))
     shutil.copy(folder / "encoder.onnx", copy)
-    (copy / "model.safetensors").write_bytes(b"short")
+    weights = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(weights[:-100])
     with pytest.raises(DamagedError, match="ONNX Runtime can load"):
         OnnxCodec(copy).encode(speech(0.1))
+    for garbage in (b"", b"short", b"\xff" * 100, weights[:8] + b"{" * 1000):
+        (copy / "model.safetensors").write_bytes(garbage)
+        with pytest.raises(DamagedError, match="does not say whose weights it holds"):
+            OnnxCodec(copy)
+
+
+def test_graphs_of_other_weights_are_refused(folder: Path, tmp_path: Path) -> None:
+    mixed = tmp_path / "mixed"
+    export(small_pearl(seed=1), mixed)
+    shutil.copy(folder / "decoder.onnx", mixed)
+    codec = OnnxCodec(mixed)
+    codes = codec.encode(speech(0.1))
+    with pytest.raises(DamagedError, match="different exports"):
+        codec.decode(codes)
 
 
 def test_graphs_in_the_wrong_place_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, cast
 
+from .atomic import WholeFile
 from .codes import CodecInfo, Codes
 from .container import legacy, nac
 from .container.reader import NacReader
@@ -71,10 +72,10 @@ def convert_file(
         with NacWriter(target, codes.info, len(codes.levels), tags, overwrite=overwrite) as writer:
             writer.write(codes)
     elif kind == "dac":
-        _write(target, legacy.write_dac(codes, _dac_metadata(tags)))
+        _write(target, legacy.write_dac(codes, _dac_metadata(tags)), overwrite)
         kept.add(LOUDNESS)
     else:
-        _write(target, legacy.write_ecdc(codes) if kind == "ecdc" else legacy.write_nac0(codes))
+        _write(target, legacy.write_ecdc(codes) if kind == "ecdc" else legacy.write_nac0(codes), overwrite)
     dropped = tuple(sorted(set(tags) - kept))
     name, levels = codes.info.name, len(codes.levels)
     return Moved(os.fspath(source), os.fspath(target), kind, name, levels, codes.seconds, dropped)
@@ -182,17 +183,14 @@ def _dac_metadata(tags: Mapping[str, str]) -> dict[str, object]:
     return fields | ({"input_db": loudness} if loudness else {})
 
 
-def _write(target: str | os.PathLike[str], data: bytes) -> None:
+def _write(target: str | os.PathLike[str], data: bytes, overwrite: bool) -> None:
     """All of `data` or nothing: a file appears under its name when it is whole."""
     if target == "-":
         sys.stdout.buffer.write(data)
         return
-    path = Path(target)
-    part = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
+    whole = WholeFile(target, overwrite)
     try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}") from error
+        whole.open().write(data)
+        whole.keep()
     finally:
-        part.unlink(missing_ok=True)
+        whole.drop()

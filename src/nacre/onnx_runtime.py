@@ -23,6 +23,7 @@ from .errors import DamagedError, InputError, MissingError
 
 ENCODER, DECODER, WEIGHTS = "encoder.onnx", "decoder.onnx", "model.safetensors"
 INFO_KEY = "nacre.info"  # where a graph's metadata keeps its CodecInfo, as JSON
+MAX_HEADER = 1 << 20  # bytes of the weights' header
 CONFIG_KEY = "nacre.config"  # where the weights' metadata keeps the architecture's config, as JSON
 WAVE, STATE, NEXT = "wave", "state.", "next."  # names, and beginnings of names, of inputs and outputs
 GraphState = dict[str, NDArray[np.float32]]
@@ -35,23 +36,18 @@ class OnnxCodec(CodecContract):
         self.folder, self.threads = Path(folder), threads
         if threads < 1:
             raise InputError(f"a codec needs at least one thread, got {threads}")
-        for name in (ENCODER, DECODER):
+        for name in (ENCODER, DECODER, WEIGHTS):
             if not (self.folder / name).is_file():
                 raise MissingError(f"no {name} in {self.folder}; expected a folder written by nacre's ONNX export")
-
-    @cached_property
-    def info(self) -> CodecInfo:  # type: ignore[override]  # a plain attribute elsewhere; read from the first open graph here
-        """Who is speaking, as the graphs say."""
-        graph = self._decoder if "_decoder" in self.__dict__ else self._encoder
-        return graph.info
+        self.info = read_info(self.folder / WEIGHTS)
 
     @cached_property
     def _encoder(self) -> Graph:
-        return Graph(self.folder / ENCODER, self.threads)
+        return Graph(self.folder / ENCODER, self.info, self.threads)
 
     @cached_property
     def _decoder(self) -> Graph:
-        return Graph(self.folder / DECODER, self.threads)
+        return Graph(self.folder / DECODER, self.info, self.threads)
 
     def new_state(self) -> GraphState:
         """An empty state; the graphs fill it with silence at the first call."""
@@ -73,20 +69,21 @@ class OnnxCodec(CodecContract):
 class Graph:
     """One ONNX graph: what goes in and comes out, and state that goes round."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, info: CodecInfo, threads: int) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-            self.info = info_from_json(self.session.get_modelmeta().custom_metadata_map[INFO_KEY])
         except Exception as error:  # ONNX Runtime raises classes of its own that share no base
             raise DamagedError(f"{path} is not a graph of nacre's that ONNX Runtime can load: {error}") from error
+        if self.session.get_modelmeta().custom_metadata_map.get(INFO_KEY) != info_to_json(info):
+            raise DamagedError(f"{path} and {WEIGHTS} beside it are of different exports; export the model again")
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         self.inputs = [i.name for i in inputs if not i.name.startswith(STATE)]
         self.outputs = [o.name for o in outputs if not o.name.startswith(NEXT)]
-        wave, levels = [WAVE], list(level_names(self.info))
+        wave, levels = [WAVE], list(level_names(info))
         if (self.inputs, self.outputs) != ((wave, levels) if path.name == ENCODER else (levels, wave)):
             sides = "wave into levels" if path.name == ENCODER else "levels into wave"
             raise DamagedError(
@@ -108,6 +105,17 @@ class Graph:
 def level_names(info: CodecInfo) -> tuple[str, ...]:
     """What graphs call the levels of a codec."""
     return tuple(f"level.{k}" for k in range(info.levels))
+
+
+def read_info(weights: Path) -> CodecInfo:
+    """Whose weights a safetensors file holds, as its header says."""
+    with weights.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = file.read(size) if size <= MAX_HEADER else b""
+    try:
+        return info_from_json(json.loads(header)["__metadata__"][INFO_KEY])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedError(f"{weights} does not say whose weights it holds; export the model again") from error
 
 
 def info_to_json(info: CodecInfo) -> str:

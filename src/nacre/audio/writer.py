@@ -7,7 +7,6 @@ when anything goes wrong, Ctrl-C included. `C` channel, `T` sample.
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,11 +18,14 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from ..atomic import WholeFile
 from ..errors import InputError
 from .channels import check_channels
 from .pcm import RawFormat
 from .resampling import check_finite, check_rate
 from .sinks import KINDS, WAV, Kind, PcmSink, Sink, SoundSink
+
+_STDOUT = "standard output"  # its name in messages
 
 
 class AudioWriter:
@@ -45,17 +47,17 @@ class AudioWriter:
         overwrite: bool = False,
     ) -> None:
         self.sample_rate, self.channels = check_rate(sample_rate), check_channels(channels)
-        self.name = "standard output" if target == "-" else str(target)
-        with _plain_errors(self.name):
-            self.path = None if target == "-" else Path(os.path.realpath(target))  # a link stays, what it names changes
+        self.name = _STDOUT if target == "-" else str(target)
         self.clipped = 0  # samples, all channels together
         self.frames = 0  # samples a channel
-        self._raw, self._overwrite = raw, overwrite
+        self._raw = raw
         self._kind = self._find_kind(encoding)
         self._encoding = encoding or next(iter(self._kind.subtypes))
         self._sink: Sink | None = None
         self._stack = ExitStack()
-        self._check_target()
+        if target == "-" and sys.stdout.isatty():
+            raise InputError("standard output is a terminal; send it to a file or another program")
+        self._whole = None if target == "-" else WholeFile(target, overwrite)
 
     def _find_kind(self, encoding: str | None) -> Kind:
         raw = self._raw
@@ -67,7 +69,7 @@ class AudioWriter:
                     f"(got {encoding}, {self.channels} channel(s) at {self.sample_rate} Hz)"
                 )
             return WAV
-        kind = WAV if self.path is None else KINDS.get(Path(self.name).suffix.lower())
+        kind = WAV if self.name == _STDOUT else KINDS.get(Path(self.name).suffix.lower())
         if kind is None:
             raise InputError(f"{self.name}: the kind of file is not known by its suffix; use one of {' '.join(KINDS)}")
         if encoding is not None and encoding not in kind.subtypes:
@@ -81,27 +83,13 @@ class AudioWriter:
             raise InputError(f"{self.name} can hold up to {kind.channels} channels, not {self.channels}")
         return kind
 
-    def _check_target(self) -> None:
-        if self.path is None:
-            if sys.stdout.isatty():
-                raise InputError("standard output is a terminal; send it to a file or another program")
-            return
-        if self.path.exists() and not self.path.is_file():
-            raise InputError(f"{self.name} is not a plain file; use - to write to a pipe")
-        if self.path.exists() and not self._overwrite:
-            raise InputError(f"{self.name} exists; choose another name or allow overwriting")
-        if not self.path.parent.is_dir():
-            raise InputError(f"{self.name} cannot be written: the folder {self.path.parent} does not exist")
-
     def __enter__(self) -> AudioWriter:
         """Begin the file, hidden beside its place."""
         with _plain_errors(self.name), ExitStack() as stack:
-            if self.path is None:
-                file: BinaryIO = sys.stdout.buffer
-            else:
-                self._part = self.path.with_name(f".nacre-{secrets.token_hex(8)}.part")
-                stack.callback(self._part.unlink, missing_ok=True)  # before it is there: Ctrl-C may come in between
-                file = stack.enter_context(self._part.open("x+b"))
+            file: BinaryIO = sys.stdout.buffer
+            if self._whole is not None:
+                stack.callback(self._whole.drop)  # before it is there: Ctrl-C may come in between
+                file = self._whole.open()
             self._sink = self._open_sink(file)
             stack.callback(self._sink.close)
             self._stack = stack.pop_all()
@@ -110,7 +98,7 @@ class AudioWriter:
     def _open_sink(self, file: BinaryIO) -> Sink:
         if self._kind is WAV:
             raw = self._raw or RawFormat(WAV.subtypes[self._encoding], self.sample_rate, self.channels)
-            return PcmSink(file, raw, header=self._raw is None, patchable=self.path is not None)
+            return PcmSink(file, raw, header=self._raw is None, patchable=self._whole is not None)
         return SoundSink(file, self._kind, self._encoding, self.sample_rate, self.channels)
 
     def write(self, wave: NDArray[np.float32]) -> None:
@@ -138,9 +126,8 @@ class AudioWriter:
             if kind is not None or sink is None:
                 return
             sink.finish()
-            if self.path is not None:
-                self._check_target()  # someone else may have written it meanwhile
-                os.replace(self._part, self.path)
+            if self._whole is not None:
+                self._whole.keep()
 
 
 @contextmanager

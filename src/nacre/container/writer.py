@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
 import numpy as np
 
+from ..atomic import WholeFile
 from ..codes import CodecInfo, Codes
 from ..errors import InputError
 from . import priors
@@ -151,18 +151,16 @@ class NacWriter:
 
 
 class _Sink:
-    """Where the bytes go: a path by way of a file beside it, stdout, or somebody's binary file."""
+    """Where the bytes go: a path, whole or not at all, stdout, or somebody's binary file."""
 
     def __init__(self, sink: str | os.PathLike[str] | BinaryIO, overwrite: bool) -> None:
-        self._path: Path | None = None
         self.closed = False
+        self._whole: WholeFile | None = None
         if sink == "-":
             self._file: BinaryIO = sys.stdout.buffer
         elif isinstance(sink, (str, os.PathLike)):
-            self._path, self._overwrite = Path(sink), overwrite
-            self._check_free()
-            self._beside = self._path.with_name(f".{self._path.name}.{os.urandom(4).hex()}.part")
-            self._file = _create(self._beside)
+            self._whole = WholeFile(sink, overwrite)
+            self._file = self._whole.open()
         else:
             self._file = sink
 
@@ -174,25 +172,11 @@ class _Sink:
 
     def finish(self) -> None:
         self._file.flush()
-        if self._path is not None:
-            self._file.close()
-            self._check_free()
-            os.replace(self._beside, self._path)
+        if self._whole is not None:
+            self._whole.keep()
         self.closed = True
 
     def discard(self) -> None:
         self.closed = True
-        if self._path is not None:
-            self._file.close()
-            self._beside.unlink(missing_ok=True)
-
-    def _check_free(self) -> None:
-        if self._path is not None and self._path.exists() and not self._overwrite:
-            raise InputError(f"{self._path} exists already; choose another name or allow overwriting it")
-
-
-def _create(path: Path) -> BinaryIO:
-    try:
-        return path.open("xb")
-    except OSError as error:
-        raise InputError(f"cannot write to {path.parent}: {error.strerror}") from error
+        if self._whole is not None:
+            self._whole.drop()

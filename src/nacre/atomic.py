@@ -1,0 +1,71 @@
+"""Files that are there whole or not at all.
+
+Bytes go to a hidden file beside the target and appear under its name only when they are complete.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from .errors import InputError
+
+
+class WholeFile:
+    """One file to be: `open()` it, write, then `keep()`; `drop()` leaves nothing behind, and nothing to do after `keep()`."""
+
+    def __init__(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        self.name = os.fspath(path)
+        try:
+            self.path = Path(os.path.realpath(path))  # a link stays, what it names changes
+            self._part = self.path.with_name(f".nacre-{os.urandom(8).hex()}.part")
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+            raise self._sorry(error) from error
+        self._overwrite = overwrite
+        self._file: BinaryIO | None = None
+        self.check()
+
+    def check(self) -> None:
+        """An error when the name is taken or cannot be."""
+        try:
+            taken, plain, housed = self.path.exists(), self.path.is_file(), self.path.parent.is_dir()
+        except (OSError, ValueError) as error:
+            raise self._sorry(error) from error
+        if taken and not plain:
+            raise InputError(f"{self.name} is not a plain file; use - to write to a pipe")
+        if taken and not self._overwrite:
+            raise InputError(f"{self.name} exists; choose another name or allow overwriting")
+        if not housed:
+            raise InputError(f"{self.name} cannot be written: the folder {self.path.parent} does not exist")
+
+    def open(self) -> BinaryIO:
+        """The hidden file, for reading and writing."""
+        try:
+            self._file = self._part.open("x+b")
+        except OSError as error:
+            raise self._sorry(error) from error
+        except BaseException:  # Ctrl-C may come when the file is there and not yet ours
+            self.drop()
+            raise
+        return self._file
+
+    def keep(self) -> None:
+        """Close the file and put it in its place."""
+        if self._file is None:
+            return
+        try:
+            self._file.close()
+            self.check()  # someone else may have written it meanwhile
+            os.replace(self._part, self.path)
+        except OSError as error:
+            raise self._sorry(error) from error
+
+    def drop(self) -> None:
+        """Close the file and remove it, unless it was kept."""
+        if self._file is not None:
+            self._file.close()
+        self._part.unlink(missing_ok=True)
+
+    def _sorry(self, error: Exception) -> InputError:
+        return InputError(f"{self.name} cannot be written: {getattr(error, 'strerror', None) or error}")

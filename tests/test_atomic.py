@@ -1,0 +1,82 @@
+"""A file is there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from nacre import InputError
+from nacre.atomic import WholeFile
+
+
+def test_it_appears_when_kept(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    whole = WholeFile(target)
+    whole.open().write(b"all of it")
+    assert not target.exists()
+    whole.keep()
+    assert target.read_bytes() == b"all of it"
+    whole.drop()  # after keep there is nothing to drop
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_nothing_is_left_when_dropped(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    target.write_bytes(b"old")
+    whole = WholeFile(target, overwrite=True)
+    whole.open().write(b"half")
+    whole.drop()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert target.read_bytes() == b"old"
+
+
+def test_one_that_was_never_opened_leaves_nothing(tmp_path: Path) -> None:
+    whole = WholeFile(tmp_path / "a")
+    whole.keep()
+    whole.drop()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_link_stays_and_what_it_names_changes(tmp_path: Path) -> None:
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    whole = WholeFile(tmp_path / "link", overwrite=True)
+    whole.open().write(b"new")
+    whole.keep()
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"new"
+
+
+def test_somebody_elses_file_is_not_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    whole = WholeFile(target)
+    whole.open().write(b"ours")
+    target.write_bytes(b"theirs")
+    with pytest.raises(InputError, match="exists; choose another name"):
+        whole.keep()
+    whole.drop()
+    assert target.read_bytes() == b"theirs"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("taken", "taken exists; choose another name or allow overwriting"),
+        (".", "is not a plain file; use - to write to a pipe"),
+        ("none/a", "the folder .*none does not exist"),
+        ("a\0b", "cannot be written"),
+        ("x" * 300, "cannot be written"),
+    ],
+)
+def test_names_that_cannot_be_are_told(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "taken").touch()
+    with pytest.raises(InputError, match=message):
+        WholeFile(os.path.join(tmp_path, name)).open()
+
+
+def test_devices_are_never_replaced() -> None:
+    with pytest.raises(InputError, match="is not a plain file"):
+        WholeFile("/dev/null", overwrite=True)
