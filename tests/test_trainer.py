@@ -130,6 +130,7 @@ def test_bf16_learns_as_fp32_does(sound: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the compiler warns of what it does itself
 def test_compiled_parts_learn_the_same(sound: Path) -> None:
     losses = []
     for flag in ("false", "true"):
