@@ -16,6 +16,7 @@ from ..errors import InputError
 from .pairs import Samples, Sound, check_pair
 
 MEL_SCALES = {32: 5, 64: 10, 128: 20, 256: 40, 512: 80, 1024: 160, 2048: 320}  # window in samples: bands
+MEL_LEVEL = -24.0  # dB RMS that the reference is brought to
 MEL_FLOOR = 1e-5  # magnitudes below count as this: -100 dB
 LSD_WINDOW = 2048  # samples
 LSD_FLOOR = 1e-8  # powers below count as this, so that digital silence does not outweigh all that sounds
@@ -47,9 +48,13 @@ def mel_distance(reference: Sound, estimate: Sound, sample_rate: int) -> float:
     The mean absolute difference of `log10(max(mel magnitude, 1e-5))`, added up over seven Hann windows of 32 … 2048
     samples with 5 … 320 bands from 0 Hz to the Nyquist frequency, hop a quarter of the window: DAC's mel loss, Kumar et
     al., "High-Fidelity Audio Compression with Improved RVQGAN", NeurIPS 2023. Windows are samples, so figures
-    compare at one sample rate only.
+    compare at one sample rate only. Both sounds are first made louder or quieter by what brings the reference to -24
+    dB RMS, a usual level: else the floor would weigh quiet and loud recordings differently.
     """
-    pair = check_pair(reference, estimate, sample_rate)
+    first, second = check_pair(reference, estimate, sample_rate)
+    rms = float(np.sqrt(np.mean(first**2)))
+    gain = 10 ** (MEL_LEVEL / 20) / rms if rms > 0 else 1.0
+    pair = first * gain, second * gain
     return sum(_mel_distance(*pair, sample_rate, window, bands) for window, bands in MEL_SCALES.items())
 
 
