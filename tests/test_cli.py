@@ -57,7 +57,7 @@ def test_encode_info_decode(sound: Path, capfd: Captured) -> None:
     said = capfd.readouterr()
     lines = said.out.splitlines()
     assert lines[0].startswith("encoded  ") and "1.01 s" in lines[0] and lines[0].endswith(" kbps")
-    assert "levels       2 of 9" in lines and "tag title    Morgen" in lines
+    assert "levels     2 of 9" in lines and "tag title  Morgen" in lines
     assert lines[-1].startswith("decoded  ")
     assert said.err == ""
     assert read(sound.with_name("back.flac")).samples.shape == (1, 1, 24321)
@@ -182,7 +182,7 @@ def test_damage_is_told_and_the_rest_is_written(coded: Path, capfd: Captured) ->
     assert "packet 0 at 0.00 s: " in capfd.readouterr().err
     assert read(coded.with_name("b.wav")).samples.shape == (1, 1, 24321)
     assert call("info", coded) == 2
-    assert "damage       packet 0 at 0.00 s: " in capfd.readouterr().out
+    assert "damage     packet 0 at 0.00 s: " in capfd.readouterr().out
 
 
 def test_stereo_is_mixed_with_a_word(tmp_path: Path, capfd: Captured) -> None:

@@ -81,7 +81,7 @@ def test_a_file_holds_what_the_codec_says(codec: OnnxCodec, coded: Path) -> None
     codes = codec.encode(read(coded.with_suffix(".wav")).samples)
     with nacre.NacReader(coded) as reader:
         assert reader.read() == codes
-        assert reader.tags == {"rate": "24000", "samples": "120123"}
+        assert reader.tags == {}  # rate and length are the codec's and the file's own
     assert np.array_equal(back(codec, coded), codec.decode(codes))
 
 
@@ -183,10 +183,10 @@ def test_tags_that_lie_do_no_harm(codec: OnnxCodec, tmp_path: Path, samples: str
 
 
 def test_tags_are_kept_but_ours_cannot_be_taken(codec: OnnxCodec, tmp_path: Path) -> None:
-    write(tmp_path / "a.wav", noise(1000), 24000)
+    write(tmp_path / "a.wav", noise(1000), 16000)
     encode_file(codec, tmp_path / "a.wav", tmp_path / "a.nac", EncodeOptions(tags={"title": "Morgen, früh"}))
     with nacre.NacReader(tmp_path / "a.nac") as reader:
-        assert reader.tags == {"title": "Morgen, früh", "rate": "24000", "samples": "1000"}
+        assert reader.tags == {"title": "Morgen, früh", "rate": "16000", "samples": "1000"}
     with pytest.raises(InputError, match="the tag 'samples' is kept"):
         EncodeOptions(tags={"samples": "3"})
     assert tagged({"n": "²"}, "n") is None and tagged({"n": "-1"}, "n") is None and tagged({"n": "12"}, "n") == 12

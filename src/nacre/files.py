@@ -90,7 +90,7 @@ def encode_file(
     info = codec.info
     stream = codec.stream(options.levels)
     with open_audio(source, info.sample_rate, info.channels, options.pcm) as reader:
-        tags = _make_tags(reader, options.tags)
+        tags = _make_tags(reader, info.sample_rate, options.tags)
         with NacWriter(target, info, stream.levels, tags, raw=options.raw_codes, overwrite=options.overwrite) as writer:
             done = 0
             for block in reader.blocks(BLOCK_SECONDS):
@@ -222,7 +222,9 @@ def check_maker(codec: CodecInfo, file: CodecInfo) -> None:
         )
 
 
-def _make_tags(reader: AudioReader, own: Mapping[str, str]) -> dict[str, str]:
+def _make_tags(reader: AudioReader, coded_rate: int, own: Mapping[str, str]) -> dict[str, str]:
+    if reader.source_rate == coded_rate:
+        return dict(own)  # the file knows its rate and length anyway
     length = {} if reader.source_frames is None else {SAMPLES: str(reader.source_frames)}
     return {RATE: str(reader.source_rate), **length, **own}
 
