@@ -29,7 +29,7 @@ check: .venv-test/.installed
 .venv-test/.installed: pyproject.toml constraints-test.txt
 	$(PYTHON) -m venv .venv-test
 	.venv-test/bin/python -m pip install --quiet -r constraints-test.txt
-	.venv-test/bin/python -m pip install --quiet -c constraints-test.txt -e '.[dev,torch,train]'
+	.venv-test/bin/python -m pip install --quiet -c constraints-test.txt -e '.[dev,train,eval]'
 	touch $@
 
 clean:

@@ -294,3 +294,18 @@ def test_light_verbs_load_nothing_heavy() -> None:
     code = "import sys; from nacre import cli; cli.run(['--version']); print(*sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {"numpy", "onnxruntime", "soundfile", "rich", "nacre.files"}.isdisjoint(said.stdout.split())
+
+
+def test_train_makes_a_codec_that_codes(tmp_path: Path, capfd: Captured) -> None:
+    from small_run import make_sound, small_recipe
+
+    recipe, sounds = tmp_path / "tiny.toml", make_sound(tmp_path / "sounds")
+    recipe.write_text(small_recipe("steps=2", "adversarial_start=1.0").to_toml())
+    weights = tmp_path / "weights"
+    assert call("train", recipe, "--data", sounds, "--out", tmp_path / "run", "--weights", weights, "-q") == 0
+    assert call("encode", sounds / "0.wav", tmp_path / "a.nac", "--model", weights) == 0
+    assert call("decode", tmp_path / "a.nac", tmp_path / "a.wav", "--model", weights) == 0
+    assert read(tmp_path / "a.wav").samples.shape == read(sounds / "0.wav").samples.shape
+    capfd.readouterr()
+    assert call("train", recipe) == 1
+    assert "name a folder, a list or .tar shards with --data" in capfd.readouterr().err

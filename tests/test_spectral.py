@@ -193,3 +193,12 @@ def test_gradient_flows() -> None:
     assert_learns(LogMel(MelScale(16_000, 64, 16, 4)), torch.randn(1, 1, 80))
     assert_learns(PQMFAnalysis(2, 8), torch.randn(1, 1, 20))
     assert_learns(PQMFSynthesis(2, 8), torch.randn(1, 2, 20))
+
+
+def test_autocast_leaves_spectra_alone() -> None:
+    stft, istft, wave = CausalSTFT(64, 32), CausalISTFT(64), torch.randn(1, 1, 640)
+    with torch.autocast("cpu", torch.bfloat16):
+        spectrum = stft(wave)
+        sound = istft(spectrum.bfloat16())
+    assert spectrum.dtype == sound.dtype == torch.float32
+    torch.testing.assert_close(spectrum, stft(wave))

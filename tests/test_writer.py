@@ -104,7 +104,7 @@ def test_an_existing_file_is_kept(tmp_path: Path) -> None:
         writer.close()
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["x.nac", "y.nac"]
     assert (tmp_path / "y.nac").read_bytes() == b"came between"
-    with pytest.raises(InputError, match="the folder .* does not exist"):
+    with pytest.raises(InputError, match=r"the folder .* does not exist"):
         nac.write(tmp_path / "no" / "x.nac", CODES)
 
 

@@ -13,7 +13,7 @@ from .errors import InputError
 
 
 class WholeFile:
-    """One file to be: `open()` it, write, then `keep()`; `drop()` leaves nothing behind, and nothing to do after `keep()`."""
+    """One file to be: `open()` it, write, then `keep()` it; `drop()` leaves nothing behind of what was not kept."""
 
     def __init__(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         self.name = os.fspath(path)

@@ -31,6 +31,7 @@ from .arguments import (
     parse_tags,
 )
 from .display import Progress, print_json, print_table, report_outcomes, show_error, summary_rows
+from .errors import InputError, MissingError
 
 if TYPE_CHECKING:
     from .evaluation.speed import Speed
@@ -224,6 +225,36 @@ def demo(
     else:
         print_table(demonstration.rows(results), right=(1, 2, 3, 4, 5))
         typer.echo(f"\nListen to and look at the files in {Path(folder).resolve()}")
+
+
+@app.command()
+def train(  # noqa: PLR0913 - the options of a verb are the arguments of its function
+    recipe: Annotated[str | None, typer.Argument(help="A TOML file; default: that of --from or of --out.")] = None,
+    data: Annotated[list[str] | None, typer.Option(help="Folders, lists or .tar shards of sound. Repeatable.")] = None,
+    out: Annotated[str, typer.Option("--out", "-o", help="The folder of the run.")] = "runs/train",
+    weights: Annotated[str | None, typer.Option(help="Where the trained weights go in the end.")] = None,
+    start: Annotated[str | None, typer.Option("--from", metavar="FOLDER", help="Weights to begin from.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
+    minutes: Annotated[float | None, typer.Option(min=0, help="End after so long, over all sittings.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Repeatable.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Clips or speakers to leave out, or lists of them.")] = None,
+    background: Annotated[str | None, typer.Option(help="Noise and music that augmentation mixes in.")] = None,
+    validation: Annotated[str | None, typer.Option(help="Sound to judge checkpoints by.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="A folder that keeps decoded sound for the next start.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train a codec: sound and a recipe in, weights out."""
+    try:
+        from .training import recipe as recipes
+        from .training import run as training
+    except ImportError as error:
+        raise MissingError("training needs more packages; pip install 'nacre[train]'") from error
+    if not data:
+        raise InputError("training needs sound: name a folder, a list or .tar shards with --data")
+    chosen = training.recipe_for(recipe, settings or (), start, out if resume else None)
+    sound = training.Data(data, exclude or (), background, validation, cache)
+    chosen = recipes.with_minutes(chosen, minutes)
+    training.train(chosen, sound, out, resume=resume, start=start, weights=weights, show=not quiet)
 
 
 def speed_rows(speed: Speed) -> list[tuple[str, str]]:

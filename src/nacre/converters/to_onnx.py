@@ -18,7 +18,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..codecs.base import Codec
@@ -54,9 +54,8 @@ def export(codec: Codec, folder: str | Path) -> CodecInfo:
     codec.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, strict=False)
     info = replace(codec.info, digest=digest(weights))
     codec.info = info
-    save_file(
-        weights, folder / WEIGHTS, metadata={INFO_KEY: info_to_json(info), CONFIG_KEY: json.dumps(asdict(codec.config))}
-    )
+    metadata = {INFO_KEY: info_to_json(info), CONFIG_KEY: json.dumps(asdict(codec.config))}
+    (folder / WEIGHTS).write_bytes(save(weights, metadata))  # save_file would hide the file from other users
     wave = torch.zeros(2, info.channels, 2 * info.hop * info.stride)
     levels = tuple(torch.zeros(2, 2 * info.stride // s, dtype=torch.int64) for s in info.strides)
     _write(EncoderGraph(codec), (wave,), folder / ENCODER)

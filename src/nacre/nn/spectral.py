@@ -36,6 +36,10 @@ class STFT(nn.Module):
         x = windows(self, x, state, self.kernel)
         if x.shape[-1] < self.n_fft:
             return x.new_zeros(x.shape[0], self.basis.shape[0], 0)
+        with torch.autocast(x.device.type, enabled=False):  # at 16 bits quiet bins would drown, and their logs burst
+            return self._spectra(x.float())
+
+    def _spectra(self, x: Tensor) -> Tensor:
         if self.n_fft % self.hop:
             return F.conv1d(x, self.basis, stride=self.hop)
         # hops side by side and one matrix product: it rounds alike for any number of frames, a convolution does not
@@ -84,7 +88,8 @@ class CausalISTFT(nn.Module):
         x = F.pad(spectrum, (past, 0)) if kept is None else torch.cat([kept[0], spectrum], dim=-1)
         if state is not None:
             state.put(self, x[..., -past:])
-        frames = torch.matmul(x.transpose(1, 2), self.basis[:, 0])  # [B, past + F, n_fft]
+        with torch.autocast(x.device.type, enabled=False):
+            frames = torch.matmul(x.float().transpose(1, 2), self.basis[:, 0])  # [B, past + F, n_fft]
         y = frames[:, :-past, past * self.hop :]
         for i in range(1, past + 1):  # each later frame adds an earlier part of itself
             begin = (past - i) * self.hop
