@@ -6,7 +6,7 @@ Letters in shapes: `B` batch, `K` levels, `F` frames.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import lcm
 from typing import Any
 
@@ -33,11 +33,14 @@ class CodecInfo:
     delay: int = 0  # samples by which decoded audio lags the codes; dropped at the start
     preroll: int = 0  # frames a decoder must hear before a place to give the whole file's samples there
     segment: int = 0  # frames that one `Codes.scale` value covers, 0 for codecs without scale
+    # samples beyond its frame that a stream waits for, there and back; says nothing of the codes, so files leave it out
+    lookahead: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
         if not self.strides:
             object.__setattr__(self, "strides", (1,) * len(self.codebook_sizes))
-        if min(self.sample_rate, self.channels, self.hop) < 1 or min(self.delay, self.preroll, self.segment) < 0:
+        counts = (self.delay, self.preroll, self.segment, self.lookahead)
+        if min(self.sample_rate, self.channels, self.hop) < 1 or min(counts) < 0:
             raise InputError(f"a codec needs a positive sample rate, channel count and hop, got {self}")
         if not self.codebook_sizes or len(self.strides) != len(self.codebook_sizes):
             raise InputError(
@@ -69,7 +72,7 @@ class CodecInfo:
     @property
     def latency(self) -> float:
         """Seconds between a sample going in and coming out when computing takes no time."""
-        return (self.hop * self.stride + self.delay) / self.sample_rate
+        return (self.hop * self.stride + self.delay + self.lookahead) / self.sample_rate
 
     def bitrate(self, levels: int | None = None) -> float:
         """Bits a second of the first `levels` levels (all of them by default), packed and without entropy coding."""

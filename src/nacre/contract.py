@@ -31,15 +31,24 @@ class CodecContract(ABC):
 
     @abstractmethod
     def encode_frames(self, wave: Wave, state: Any, levels: int) -> tuple[Level, ...]:
-        """Code whole frames: `[B, C, F * hop]` in, `levels` arrays `[B, F]` out; `state` moves on in place."""
+        """Code whole frames: `[B, C, F * hop]` in, `levels` arrays `[B, F]` out; `state` moves on in place.
+
+        A codec that looks ahead (`info.lookahead`) may give fewer; it gives the rest after `end(state)`.
+        """
 
     @abstractmethod
     def decode_frames(self, levels: tuple[Level, ...], state: Any) -> Wave:
-        """Sound of whole frames, `[B, C, F * hop]`, lagging by `info.delay` samples; `state` moves on in place."""
+        """Sound of whole frames, `[B, C, F * hop]`, lagging by `info.delay` samples; `state` moves on in place.
+
+        A codec that looks ahead may give fewer samples; it gives the rest after `end(state)`.
+        """
 
     @abstractmethod
     def new_state(self) -> Any:
         """The state of a stream that has heard nothing yet."""
+
+    def end(self, state: Any) -> None:  # noqa: B027 - causal codecs hold nothing back
+        """Make the coming call the last one of `state`: it may bring no frames and gives all that was held back."""
 
     def encode(self, wave: Wave, levels: int | None = None) -> Codes:
         """Code a whole wave `[B, C, T]`, float32 at `info.sample_rate`, with the first `levels` levels."""
@@ -47,7 +56,7 @@ class CodecContract(ABC):
 
     def decode(self, codes: Codes) -> Wave:
         """The wave `[B, C, T]` of `codes`, exactly `codes.length` samples long."""
-        return self.stream().decode(codes)
+        return self.stream().decode(codes, last=True)
 
     def stream(self, levels: int | None = None) -> Stream:
         """A new two-way stream; any number of them run side by side on one codec."""
@@ -66,7 +75,9 @@ class Stream:
         self._encoder, self._decoder = codec.new_state(), codec.new_state()
         self._pending: Wave | None = None  # samples that do not fill a frame yet
         self._heard = 0  # samples pushed
+        self._fed = 0  # frames given to the encoder
         self._sent = 0  # frames coded
+        self._owed = 0  # samples that decoding has promised and not given yet
         self._expected: int | None = None  # the next frame to decode
         self._ended = False
 
@@ -81,30 +92,37 @@ class Stream:
         unit = info.hop * info.stride
         if last:
             self._ended = True
-            due = -(-info.frames(self._heard) // info.stride) * info.stride - self._sent
+            due = -(-info.frames(self._heard) // info.stride) * info.stride - self._fed
             buffer = np.pad(buffer, ((0, 0), (0, 0), (0, max(0, due * info.hop - buffer.shape[2]))))
         whole = buffer.shape[2] // unit * unit
         self._pending = buffer[:, :, whole:].copy()
-        start, count = self._sent, whole // info.hop
-        self._sent += count
+        levels = self._blocks(buffer[:, :, :whole], unit)
+        start = self._sent
+        self._fed += whole // info.hop
+        self._sent += levels[0].shape[1] * info.strides[0]
         done = info.span(0, self._sent)
         length = (self._heard if last else min(done, self._heard)) - info.span(0, start)
-        levels = self._blocks(buffer[:, :, :whole], unit)
         return Codes(levels, length, info, start)
 
     def _blocks(self, wave: Wave, unit: int) -> tuple[Level, ...]:
         info = self.codec.info
         size = max(1, BLOCK_SECONDS * info.sample_rate // unit) * unit
-        parts = [
-            self.codec.encode_frames(wave[:, :, i : i + size], self._encoder, self.levels)
-            for i in range(0, wave.shape[2], size)
-        ]
+        flush = self._ended and self._heard > 0 and info.lookahead > 0
+        starts = list(range(0, wave.shape[2], size)) or [0] * flush
+        parts = []
+        for i in starts:
+            if flush and i == starts[-1]:
+                self.codec.end(self._encoder)
+            parts.append(self.codec.encode_frames(wave[:, :, i : i + size], self._encoder, self.levels))
         if not parts:
             return tuple(np.zeros((wave.shape[0], 0), np.int64) for _ in range(self.levels))
         return tuple(np.concatenate(level, axis=1) for level in zip(*parts, strict=True))
 
-    def decode(self, codes: Codes) -> Wave:
-        """Push codes, get the `codes.length` samples they bring out; frames marked lost come out silent."""
+    def decode(self, codes: Codes, last: bool = False) -> Wave:
+        """Push codes, get the `codes.length` samples they bring out; frames marked lost come out silent.
+
+        A codec that looks ahead gives fewer at first; `last` brings out what is still owed, and begins anew.
+        """
         info = self.codec.info
         if (codes.info.name, codes.info.digest) != (info.name, info.digest):
             raise InputError(
@@ -119,13 +137,30 @@ class Stream:
             if piece.lost is None:
                 wave = self.codec.decode_frames(piece.levels, self._decoder)
             else:
+                parts.append(self._rest(piece))
                 wave = np.zeros((codes.batch, info.channels, piece.frames * info.hop), np.float32)
                 self._decoder = self.codec.new_state()  # what came before the gap does not lead up to what follows it
-            begin = max(0, info.delay - piece.start * info.hop)
-            parts.append(wave[:, :, begin : begin + piece.length])
+            self._owed += piece.length
+            parts.append(self._pay(wave[:, :, max(0, info.delay - piece.start * info.hop) :]))
+        if last:
+            parts.append(self._rest(codes))
         if not parts:
             return np.zeros((codes.batch, info.channels, 0), np.float32)
         return np.concatenate(parts, axis=2)
+
+    def _rest(self, codes: Codes) -> Wave:
+        """What the decoder holds back because it looks ahead, as if the sound ended here."""
+        if not self._owed:
+            return np.zeros((codes.batch, self.codec.info.channels, 0), np.float32)
+        self.codec.end(self._decoder)
+        wave = self.codec.decode_frames(tuple(level[:, :0] for level in codes.levels), self._decoder)
+        self._decoder = self.codec.new_state()
+        return self._pay(wave)
+
+    def _pay(self, wave: Wave) -> Wave:
+        paid = wave[:, :, : self._owed]
+        self._owed = self._owed - paid.shape[2] if self.codec.info.lookahead else 0
+        return paid
 
 
 def check_wave(wave: Any, info: CodecInfo) -> Wave:

@@ -178,16 +178,23 @@ class _Stretch:
 
     def waves(self, codec: CodecContract, reader: NacReader) -> Iterator[Wave]:
         """The sound, in order; the decoder hears `preroll` frames before it."""
-        info, stream = codec.info, codec.stream()
+        info, first = codec.info, 0
         if self.begin:
-            reader.seek_frame(max(0, (self.begin + info.delay) // info.hop - info.preroll))
-        for codes in reader.packets():
-            place = info.span(0, codes.start)
-            wave = stream.decode(codes.head(self.levels))
+            first = reader.seek_frame(max(0, (self.begin + info.delay) // info.hop - info.preroll))
+        place = info.span(0, first)
+        for wave in self._decoded(codec, reader):
             last = wave.shape[2] if self.end is None else max(0, self.end - place)
             yield wave[:, :, max(0, self.begin - place) : last]
-            if self.end is not None and place + wave.shape[2] >= self.end:
+            place += wave.shape[2]
+            if self.end is not None and place >= self.end:
                 return
+
+    def _decoded(self, codec: CodecContract, reader: NacReader) -> Iterator[Wave]:
+        stream, codes = codec.stream(), None
+        for codes in reader.packets():
+            yield stream.decode(codes.head(self.levels))
+        if codes is not None and codec.info.lookahead:
+            yield stream.decode(codes.head(self.levels).cut(codes.frames, codes.frames), last=True)
 
     def seconds(self, reader: NacReader) -> float | None:
         """How long it is, None where only the end of a pipe will tell."""

@@ -119,8 +119,8 @@ def read_info(weights: Path) -> CodecInfo:
 
 
 def info_to_json(info: CodecInfo) -> str:
-    """A CodecInfo as a line of JSON."""
-    return json.dumps(vars(info), sort_keys=True)
+    """A CodecInfo as a line of JSON; a look-ahead of nothing is left out, as in graphs from before there was one."""
+    return json.dumps({key: value for key, value in vars(info).items() if value or key != "lookahead"}, sort_keys=True)
 
 
 def info_from_json(text: str) -> CodecInfo:

@@ -28,7 +28,7 @@ class Reconstruction:
 
 
 class Codec(nn.Module, CodecContract):
-    """A causal codec: an encoder to latents, a quantizer, a decoder back to samples.
+    """An encoder to latents, a quantizer, a decoder back to samples; causal, or behind its input by `info.lookahead`.
 
     `forward` is the differentiable pass over tensors for training. `encode`, `decode` and `stream` speak numpy
     `Codes` and run the same three parts in the same order.
@@ -57,6 +57,10 @@ class Codec(nn.Module, CodecContract):
     def new_state(self) -> State:
         """The state of one direction of a stream that has heard nothing yet."""
         return State()
+
+    def end(self, state: State) -> None:
+        """The layers catch up with their look-ahead in the coming call."""
+        state.last = True
 
     @torch.inference_mode()
     def encode_frames(self, wave: Wave, state: State, levels: int) -> tuple[Level, ...]:
