@@ -136,6 +136,7 @@ def test_a_batch_is_its_items() -> None:
             r"expects float samples \[batch, 1, sample\] at 8 Hz, got float32 of shape \[1, 2, 9\]",
         ),
         (np.zeros(9, np.float32), r"got float32 of shape \[9\]"),
+        (np.zeros((0, 1, 9), np.float32), r"got float32 of shape \[0, 1, 9\]"),
         (np.zeros((1, 1, 9), np.int16), "got int16"),
         (np.full((1, 1, 9), np.nan, np.float32), "NaN or infinite"),
     ],
@@ -158,3 +159,12 @@ def test_misuse_of_a_stream_is_told() -> None:
         toy.decode(replace(codes, info=replace(toy.info, name="other")))
     with pytest.raises(InputError, match="has 1 to 1 levels, got 2"):
         toy.encode(ramp(4), levels=2)
+    for levels in ("1", 1.0):
+        with pytest.raises(InputError, match=f"has 1 to 1 levels, got {levels!r}"):
+            toy.encode(ramp(4), levels=levels)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="takes the Codes that encode gives, got ndarray"):
+        toy.decode(ramp(4))  # type: ignore[arg-type]
+    stream = toy.stream()
+    stream.encode(ramp(3))
+    with pytest.raises(InputError, match="began with a batch of 1, got 2"):
+        stream.encode(np.concatenate([ramp(3), ramp(3)]))

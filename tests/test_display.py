@@ -93,6 +93,11 @@ def test_info_says_a_thing_a_line() -> None:
     ]
 
 
+def test_a_tag_can_neither_add_a_line_nor_steer_the_terminal() -> None:
+    rows = summary_rows(SUMMARY | {"tags": {"a\nb": "x\ndamage \x1b[31m Ünï 語 😀"}})
+    assert ("tag a\\nb", r"x\ndamage \x1b[31m Ünï 語 😀") in rows
+
+
 def test_info_on_files_of_earlier_codecs() -> None:
     old = {key: value for key, value in SUMMARY.items() if key not in ("packets", "tags", "damage")}
     old |= {"container": "dac", "digest": "", "channels": 6, "seconds": 65.0, "metadata": {"padding": True}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import resource
 import subprocess
@@ -123,6 +124,11 @@ def test_stretches_that_are_not_there_are_refused(codec: OnnxCodec, coded: Path)
         back(codec, coded, DecodeOptions(start=6.0))
     with pytest.raises(InputError, match="end, 1 s, has to come after the start, 2 s"):
         back(codec, coded, DecodeOptions(start=2.0, stop=1.0))
+    for name, bad in (("start", math.nan), ("start", math.inf), ("start", -1.0)):
+        with pytest.raises(InputError, match=f"the start is a number of seconds from 0 on, got {bad}"):
+            DecodeOptions(**{name: bad})
+    with pytest.raises(InputError, match="the end is a number of seconds"):
+        DecodeOptions(stop=math.nan)
 
 
 def test_fewer_bits_are_the_first_levels(codec: OnnxCodec, coded: Path) -> None:

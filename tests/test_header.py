@@ -112,6 +112,9 @@ def test_tags_have_limits(tags: dict[str, str]) -> None:
         Header(PEARL, 1, tags)
     with pytest.raises(InputError, match="fewer tags"):
         _ = Header(PEARL, 1, {str(i): "v" * 4096 for i in range(20)}).packed
+    for tags in ({"\udcff": "x"}, {"x": "\udcff"}):  # what a shell makes of a byte that is no UTF-8
+        with pytest.raises(InputError, match=r"text in UTF-8, got '.udcff'"):
+            Header(PEARL, 1, tags)
 
 
 def test_a_reader_refuses_hostile_fields() -> None:
@@ -122,8 +125,13 @@ def test_a_reader_refuses_hostile_fields() -> None:
         metadata_size(LEAD.pack(b"NAC", 1, 65536, 1))
     with pytest.raises(DamagedError, match="newer nacre"):
         metadata_size(LEAD.pack(b"NAC", 2, 4, 1))
-    with pytest.raises(DamagedError, match="begins with 'NAC'"):
-        metadata_size(b"RIFF12345")
+    for lead, seen in (
+        (b"RIFF12345", "WAV, which is sound already"),
+        (b"", "no bytes at all"),
+        (b"x" * 9, "'xxxx'"),
+    ):
+        with pytest.raises(DamagedError, match=f"begins with 'NAC', got {seen}$"):
+            metadata_size(lead)
     for metadata in (
         b"",
         good + b"\0",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,15 @@ def test_a_shelf_loads_each_codec_once() -> None:
     info = load().info
     assert shelf(info) is shelf(info)
     assert models.Shelf("pearl-24k")(info).info == info
+
+
+def test_a_file_does_not_say_which_folder_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(models.BUNDLED / "pearl-24k", tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    mine = replace(load().info, name="mine")
+    with pytest.raises(InputError, match=r"made by 'mine', .* name the folder of its model \(--model\)"):
+        models.Shelf()(mine)
+    assert models.Shelf("mine")(mine).info == load().info
 
 
 def test_the_sample_is_speech() -> None:

@@ -118,9 +118,12 @@ def test_what_follows_the_end_is_reported() -> None:
     assert check_pieces(pieces, codes, reader.header.packet_frames) == 0
     assert [damage.seconds for damage in reader.damage] == [0.0]
     data = packed(random_codes(TINY, 2, 900, calm=900))
-    for changed in (data[:-1], data[:-9], data + b"x"):
+    for changed in (data[:-1], data[:-9]):
         _, reader = read(changed)
         assert ["seek table" in damage.reason for damage in reader.damage] == [True]
+    for changed in (data + b"x", data + data, packed(codes) + packed(codes)):  # the latter have no seek table
+        _, reader = read(changed)
+        assert ["the file goes on after its end" in damage.reason for damage in reader.damage] == [True]
 
 
 def test_a_live_pipe_is_read_no_further_than_the_packets_reach() -> None:

@@ -22,7 +22,7 @@ def complete_model(incomplete: str) -> list[str]:
 Paths = Annotated[
     list[str],
     typer.Argument(
-        metavar="PATH",
+        metavar="PATH...",
         help="INPUT, or INPUT OUTPUT, or INPUT ... FOLDER. Each a file or a folder; - is standard input or output.",
     ),
 ]
@@ -39,7 +39,7 @@ Maker = Annotated[
     ),
 ]
 Bitrate = Annotated[
-    str, typer.Option("--bitrate", "-b", metavar="BITS", help="At most so many bits a second, as 1.35k or 6000.")
+    str | None, typer.Option("--bitrate", "-b", metavar="BITS", help="At most so many bits a second, as 1.35k or 6000.")
 ]
 Threads = Annotated[int, typer.Option(min=1, metavar="N", help="Threads a file.")]
 Workers = Annotated[int, typer.Option("--workers", "-j", min=1, metavar="N", help="Files at a time.")]

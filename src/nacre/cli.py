@@ -72,7 +72,7 @@ def overview(
 def encode(  # noqa: PLR0913 - the options of a verb are the arguments of its function
     paths: Paths,
     model: ModelName = "pearl-24k",
-    bitrate: Bitrate = "",
+    bitrate: Bitrate = None,
     tag: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="Say more about the sound; repeatable.")] = [],  # noqa: B006 - typer's way
     raw_codes: Annotated[bool, typer.Option("--raw-codes", help="Leave entropy coding out.")] = False,
     pcm: Annotated[str, typer.Option(metavar="FORMAT", help="Input without header, as s16le:24000:1.")] = "",
@@ -90,7 +90,7 @@ def encode(  # noqa: PLR0913 - the options of a verb are the arguments of its fu
         files.check_target(job.target)
     codec = models.load(model, threads=threads)
     options = files.EncodeOptions(
-        levels=codec.info.levels_for(parse_bitrate(bitrate)) if bitrate else None,
+        levels=codec.info.levels_for(parse_bitrate(bitrate)) if bitrate is not None else None,
         tags=parse_tags(tag),
         raw_codes=raw_codes,
         overwrite=force,
@@ -107,7 +107,7 @@ def encode(  # noqa: PLR0913 - the options of a verb are the arguments of its fu
 def decode(  # noqa: PLR0913 - as above
     paths: Paths,
     model: Maker = "",
-    bitrate: Bitrate = "",
+    bitrate: Bitrate = None,
     start: Annotated[float, typer.Option(min=0, metavar="S", help="Begin at this second.")] = 0.0,
     stop: Annotated[float | None, typer.Option(min=0, metavar="S", help="End at this second.")] = None,
     rate: Annotated[int | None, typer.Option(metavar="HZ", help="Default: the sample rate of the original.")] = None,
@@ -126,7 +126,7 @@ def decode(  # noqa: PLR0913 - as above
     jobs = batch.pair(paths, f".{'raw' if pcm else to.removeprefix('.')}", batch.CODED)
     shelf = models.Shelf(model or None, threads)
     options = files.DecodeOptions(
-        bitrate=parse_bitrate(bitrate) if bitrate else None,
+        bitrate=parse_bitrate(bitrate) if bitrate is not None else None,
         start=start,
         stop=stop,
         sample_rate=rate,
@@ -229,18 +229,34 @@ def demo(
 
 @app.command()
 def train(  # noqa: PLR0913 - the options of a verb are the arguments of its function
-    recipe: Annotated[str | None, typer.Argument(help="A TOML file; default: that of --from or of --out.")] = None,
-    data: Annotated[list[str] | None, typer.Option(help="Folders, lists or .tar shards of sound. Repeatable.")] = None,
-    out: Annotated[str, typer.Option("--out", "-o", help="The folder of the run.")] = "runs/train",
-    weights: Annotated[str | None, typer.Option(help="Where the trained weights go in the end.")] = None,
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="[RECIPE]", help="A TOML file; default: that of --from or of --out.")
+    ] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(metavar="PLACE", help="Folders, lists or .tar shards of sound. Repeatable.")
+    ] = None,
+    out: Annotated[str, typer.Option("--out", "-o", metavar="FOLDER", help="The folder of the run.")] = "runs/train",
+    weights: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Where the trained weights go in the end.")
+    ] = None,
     start: Annotated[str | None, typer.Option("--from", metavar="FOLDER", help="Weights to begin from.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
-    minutes: Annotated[float | None, typer.Option(min=0, help="End after so long, over all sittings.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Repeatable.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Clips or speakers to leave out, or lists of them.")] = None,
-    background: Annotated[str | None, typer.Option(help="Noise and music that augmentation mixes in.")] = None,
-    validation: Annotated[str | None, typer.Option(help="Sound to judge checkpoints by.")] = None,
-    cache: Annotated[Path | None, typer.Option(help="A folder that keeps decoded sound for the next start.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, metavar="M", help="End after so long, over all sittings.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; repeatable.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Clips or speakers to leave out, or lists of them.")
+    ] = None,
+    background: Annotated[
+        str | None, typer.Option(metavar="PLACE", help="Noise and music that augmentation mixes in.")
+    ] = None,
+    validation: Annotated[str | None, typer.Option(metavar="PLACE", help="Sound to judge checkpoints by.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="A folder that keeps decoded sound for the next start.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a codec: sound and a recipe in, weights out."""

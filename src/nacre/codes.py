@@ -91,9 +91,9 @@ class CodecInfo:
         """`levels`, or all of them for None; an error when the codec has no such number."""
         if levels is None:
             return self.levels
-        if not 1 <= levels <= self.levels:
-            raise InputError(f"{self.name} has 1 to {self.levels} levels, got {levels}")
-        return levels
+        if not isinstance(levels, int | np.integer) or not 1 <= levels <= self.levels:
+            raise InputError(f"{self.name} has 1 to {self.levels} levels, got {levels!r}")
+        return int(levels)
 
     def frames(self, length: int) -> int:
         """Frames that code `length` samples: enough for the decoder's delay, none for silence of no length."""

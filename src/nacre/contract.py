@@ -87,6 +87,8 @@ class Stream:
         wave = check_wave(wave, info)
         if self._ended:
             raise InputError("this stream has ended (last=True was given); open another with codec.stream()")
+        if self._pending is not None and len(self._pending) != len(wave):
+            raise InputError(f"this stream began with a batch of {len(self._pending)}, got {len(wave)}; open another")
         self._heard += wave.shape[2]
         buffer = wave if self._pending is None else np.concatenate([self._pending, wave], axis=2)
         unit = info.hop * info.stride
@@ -124,6 +126,8 @@ class Stream:
         A codec that looks ahead gives fewer at first; `last` brings out what is still owed, and begins anew.
         """
         info = self.codec.info
+        if not isinstance(codes, Codes):
+            raise InputError(f"decode takes the Codes that encode gives, got {type(codes).__name__}")
         if (codes.info.name, codes.info.digest) != (info.name, info.digest):
             raise InputError(
                 f"these codes were made by {codes.info.name} ({codes.info.digest or 'no digest'}), "
@@ -168,7 +172,7 @@ def check_wave(wave: Any, info: CodecInfo) -> Wave:
     if hasattr(wave, "detach"):
         wave = wave.detach().cpu().numpy()
     wave = np.asarray(wave)
-    if wave.ndim != 3 or wave.shape[1] != info.channels or not np.issubdtype(wave.dtype, np.floating):
+    if wave.ndim != 3 or not len(wave) or wave.shape[1] != info.channels or not np.issubdtype(wave.dtype, np.floating):
         raise InputError(
             f"{info.name} expects float samples [batch, {info.channels}, sample] at {info.sample_rate} Hz, "
             f"got {wave.dtype} of shape {list(wave.shape)}"

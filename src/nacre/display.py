@@ -121,9 +121,14 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("size", f"{s['bytes']} bytes{packets}"),
         ("bitrate", (kbps(s["bitrate"]) if s["bitrate"] else "none") + saved),
     ]
-    rows += [(f"tag {key}", value) for key, value in s.get("tags", {}).items()]
+    rows += [(_one_line(f"tag {key}"), _one_line(value)) for key, value in s.get("tags", {}).items()]
     rows += [(f"header {key}", str(value)) for key, value in s.get("metadata", {}).items()]
     return rows + [("damage", place["sentence"]) for place in s.get("damage", ())]
+
+
+def _one_line(text: str) -> str:
+    """`text` so that it can neither pretend to be another line nor steer the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _count(channels: int) -> str:

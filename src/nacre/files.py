@@ -6,6 +6,7 @@ and of its own length, to the sample.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -54,6 +55,11 @@ class DecodeOptions:
     encoding: str | None = None  # of the samples, "int16" …; None for what the kind of file usually holds
     overwrite: bool = False
     pcm: str | None = None  # write samples without a header, "s16le" …
+
+    def __post_init__(self) -> None:
+        for name, seconds in (("start", self.start), ("end", self.stop)):
+            if seconds is not None and not 0 <= seconds < math.inf:
+                raise InputError(f"the {name} is a number of seconds from 0 on, got {seconds}")
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,10 @@ class Shelf:
     def __call__(self, info: CodecInfo) -> CodecContract:
         """The codec named when this was made, or else the one that `info` names."""
         name = self._name or info.name
+        if not self._name and name not in CATALOGUE:  # nor may a file say which folder is opened
+            raise InputError(
+                f"made by {name!r}, which does not come with nacre; name the folder of its model (--model)"
+            )
         with self._lock:
             if name not in self._codecs:
                 self._codecs[name] = load(name, threads=self._threads)

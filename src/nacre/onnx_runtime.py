@@ -23,6 +23,7 @@ from .errors import DamagedError, InputError, MissingError
 
 ENCODER, DECODER, WEIGHTS = "encoder.onnx", "decoder.onnx", "model.safetensors"
 INFO_KEY = "nacre.info"  # where a graph's metadata keeps its CodecInfo, as JSON
+MAX_THREADS = 256  # ONNX Runtime makes as many as it is told, at once, and cannot be stopped meanwhile
 MAX_HEADER = 1 << 20  # bytes of the weights' header
 CONFIG_KEY = "nacre.config"  # where the weights' metadata keeps the architecture's config, as JSON
 WAVE, STATE, NEXT = "wave", "state.", "next."  # names, and beginnings of names, of inputs and outputs
@@ -34,8 +35,8 @@ class OnnxCodec(CodecContract):
 
     def __init__(self, folder: str | Path, threads: int = 1) -> None:
         self.folder, self.threads = Path(folder), threads
-        if threads < 1:
-            raise InputError(f"a codec needs at least one thread, got {threads}")
+        if not 1 <= threads <= MAX_THREADS:
+            raise InputError(f"a codec runs on 1 to {MAX_THREADS} threads, got {threads}")
         for name in (ENCODER, DECODER, WEIGHTS):
             if not (self.folder / name).is_file():
                 raise MissingError(f"no {name} in {self.folder}; expected a folder written by nacre's ONNX export")

@@ -38,6 +38,7 @@ LIMITS = {  # the largest value a header may hold, see docs/format.md
 _RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 96000)
 _HOPS = (80, 120, 128, 160, 240, 256, 300, 320, 384, 480, 512, 600, 640, 960, 1920)
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-._"
+_SOUNDS = {b"RIFF": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg", b"FORM": "AIFF", b"ID3": "MP3", b"\xff\xfb": "MP3"}
 _DIGEST_BYTES = 8  # of the usual digest, 16 hexadecimal digits
 _CHANNELS, _STRIDES, _DELAY, _PREROLL, _SEGMENT, _DIGEST, _PRIOR, _TAGS = (1 << i for i in range(8))
 
@@ -62,8 +63,8 @@ class Header:
         _check("name", len(info.name.encode()), 1)
         _check("tags", len(self.tags))
         for key, value in self.tags.items():
-            _check("tag", len(key.encode()), 1)
-            _check("tag value", len(value.encode()))
+            _check("tag", len(_encode(key)), 1)
+            _check("tag value", len(_encode(value)))
         if self.packet_frames < 1:
             raise InputError(f"{info.name} takes more than {MAX_PACKET} codes or bytes before it can be cut")
 
@@ -128,7 +129,7 @@ class Header:
 def metadata_size(lead: bytes) -> int:
     """Bytes of metadata that the nine leading bytes promise; an error when they do not begin a version 1 file."""
     if len(lead) < LEAD.size or lead[:3] != MAGIC:
-        raise DamagedError(f"expected a .nac file, which begins with 'NAC', got {bytes(lead[:4])!r}")
+        raise DamagedError(f"expected a .nac file, which begins with 'NAC', got {_beginning(lead)}")
     _, version, size, _ = LEAD.unpack_from(lead)
     if version != VERSION:
         raise DamagedError(
@@ -137,6 +138,14 @@ def metadata_size(lead: bytes) -> int:
     if size > MAX_METADATA:
         raise DamagedError(f"the header promises {size} bytes of metadata, at most {MAX_METADATA} are allowed")
     return int(size)
+
+
+def _beginning(lead: bytes) -> str:
+    """What bytes that begin no `.nac` file look like, in words."""
+    if not lead:
+        return "no bytes at all"
+    kind = next((kind for magic, kind in _SOUNDS.items() if lead.startswith(magic)), None)
+    return f"{kind}, which is sound already" if kind else repr(bytes(lead[:4]))[1:]
 
 
 def parse_header(data: bytes) -> Header:
@@ -213,6 +222,13 @@ def _parse(at: Cursor) -> Header:
 def _check(name: str, value: int, least: int = 0) -> None:
     if not least <= value <= LIMITS[name]:
         raise InputError(f"a .nac header holds a {name} of {least} to {LIMITS[name]}, got {value}")
+
+
+def _encode(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # a shell hands over bytes that are no UTF-8 as half a pair of surrogates
+        raise InputError(f"a tag is text in UTF-8, got {text!r}") from None
 
 
 def _pack_rate(info: CodecInfo) -> bytes:

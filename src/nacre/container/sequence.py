@@ -9,7 +9,7 @@ import numpy as np
 from ..codes import Codes
 from ..errors import DamagedError
 from . import priors
-from .header import Header
+from .header import MAGIC, Header
 from .index import MAX_TABLE, Index, table_size
 from .packets import COPY, MAX_TAG, Packet, begin, check_number, parse_tag, unpack, usual_frames
 from .recover import Finder, reach, repair_last
@@ -195,5 +195,7 @@ class Sequence:
             size = 0
         available = source.fill(min(size, MAX_TABLE) + 10)
         whole = table_size(source.data, 0, self.header)
-        if (whole is None and (self._table_due or available)) or (whole is not None and whole < available):
+        if source.data.startswith(MAGIC) or (whole is not None and whole < available):
+            self._report(0.0, "the file goes on after its end; what follows is not read")
+        elif whole is None and (self._table_due or available):
             self._report(0.0, "the seek table is damaged or missing; nothing is lost, but seeking is slower")
