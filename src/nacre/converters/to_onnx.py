@@ -7,7 +7,6 @@ compute them from a table of one turn, and ONNX Runtime folds that into a consta
 
 from __future__ import annotations
 
-import hashlib
 import json
 import warnings
 from dataclasses import asdict, replace
@@ -37,7 +36,7 @@ from ..onnx_runtime import (
     info_to_json,
     level_names,
 )
-from .keys import coding_keys
+from .keys import coding_keys, digest
 
 OPSET = 17
 
@@ -61,14 +60,6 @@ def export(codec: Codec, folder: str | Path) -> CodecInfo:
     _write(EncoderGraph(codec), (wave,), folder / ENCODER)
     _write(DecoderGraph(codec), levels, folder / DECODER)
     return info
-
-
-def digest(weights: dict[str, Tensor]) -> str:
-    """First 16 hex digits of the SHA-256 over all names and values, independent of the file that holds them."""
-    total = hashlib.sha256()
-    for name in sorted(weights):
-        total.update(name.encode() + weights[name].contiguous().cpu().numpy().tobytes())
-    return total.hexdigest()[:16]
 
 
 class EncoderGraph(nn.Module):

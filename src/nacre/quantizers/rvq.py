@@ -166,9 +166,19 @@ class ResidualVQ(Quantizer):
         )
 
 
+class Projection(nn.Conv1d):
+    """A 1x1 convolution, `[B, D, F] -> [B, D', F]`, also of no frames, which torch's refuses."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Project every frame."""
+        if not exporting() and not x.shape[-1]:
+            return x.new_zeros(x.shape[0], self.out_channels, 0)
+        return super().forward(x)
+
+
 def projection(dim: int, to: int | None) -> nn.Module:
     """A 1x1 convolution from `dim` to `to` features, or nothing at all for None."""
-    return nn.Identity() if to is None else nn.Conv1d(dim, to, 1)
+    return nn.Identity() if to is None else Projection(dim, to, 1)
 
 
 def draw_levels(z: Tensor, levels: int, choices: tuple[int, ...], spared: float) -> Tensor:
