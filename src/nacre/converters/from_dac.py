@@ -55,7 +55,7 @@ def load_dac(path: str | Path, fused: bool = True) -> DAC:
     config = _config(fields, path)
     codec = DAC(config, name=next((name for name, preset in PRESETS.items() if preset == config), path.stem))
     _fill(codec, weights, path)
-    codec.info = replace(codec.info, digest=digest(weights))
+    codec.info = replace(codec.info, digest=digest({key: value.float() for key, value in weights.items()}))
     return (fuse(codec) if fused else normalise(codec)).eval()
 
 
