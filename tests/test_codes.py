@@ -148,3 +148,9 @@ def test_pieces_out_of_order_do_not_join() -> None:
         Codes.join([whole.cut(0, 3), whole.cut(0, 3)])
     with pytest.raises(InputError, match="nothing to join"):
         Codes.join([])
+
+
+def test_codes_show_themselves_in_a_line() -> None:
+    assert repr(codes(75)) == "Codes(test, 2 levels, 75 frames, 0.99 s)"
+    part = replace(codes(10, start=5, batch=2), lost=np.arange(10) < 3)
+    assert repr(part) == "Codes(test, 2 levels, 10 frames, 0.13 s, from frame 5, 3 lost, batch of 2)"

@@ -104,7 +104,7 @@ class CodecInfo:
         return max(0, stop * self.hop - self.delay) - max(0, start * self.hop - self.delay)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Codes:
     """What a codec says: one integer array a level, each `[B, frames of that level]`.
 
@@ -154,6 +154,13 @@ class Codes:
     def packed_bits(self) -> int:
         """Bits the codes take at their true width, without entropy coding."""
         return sum(level.size * b for level, b in zip(self.levels, self.info.bits, strict=False))
+
+    def __repr__(self) -> str:
+        lost = 0 if self.lost is None else int(self.lost.sum())
+        parts = [self.info.name, f"{len(self.levels)} levels", f"{self.frames} frames", f"{self.seconds:.2f} s"]
+        parts += [f"from frame {self.start}"] * (self.start > 0) + [f"{lost} lost"] * (lost > 0)
+        parts += [f"batch of {self.batch}"] * (self.batch != 1)
+        return f"Codes({', '.join(parts)})"
 
     def __eq__(self, other: object) -> bool:
         return (
