@@ -6,7 +6,6 @@ and none may be missing, left over or of another shape.
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import re
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from ..codecs.encodec import PRESETS, EnCodec, EnCodecConfig
 from ..errors import DamagedError, InputError, MissingError
 from ..nn.weight_norm import NEW, OLD, fuse, size_of
+from .keys import coding_keys, digest
 
 Style = Literal["encodec", "huggingface"]
 
@@ -73,7 +73,7 @@ def from_encodec(
         codec.load_state_dict(ours)
     except RuntimeError as error:  # torch's word for tensors of another shape
         raise DamagedError(f"these are not the weights of an {name}: {error}") from error
-    codec.info = replace(codec.info, digest=_digest(ours))
+    codec.info = replace(codec.info, digest=digest({key: ours[key] for key in coding_keys(codec)}))
     return (fuse(codec) if fused else codec).eval()
 
 
@@ -126,15 +126,6 @@ def _plainly_named(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _ended(key: str, endings: Mapping[str, str]) -> str:
     old = next((old for old in endings if key.endswith(f".{old}")), None)
     return key if old is None else key.removesuffix(old) + endings[old]
-
-
-def _digest(weights: Mapping[str, Tensor]) -> str:
-    """The same for one set of weights whichever file it came from: over our names, and values in float32."""
-    total = hashlib.sha256()
-    for key in sorted(weights):
-        if key.rpartition(".")[2] not in {"sums", "counts", HITS, "started"}:
-            total.update(key.encode() + weights[key].contiguous().cpu().numpy().tobytes())
-    return total.hexdigest()[:16]
 
 
 def _find(path: Path) -> Path:
