@@ -1,7 +1,7 @@
 """Sound files to `.nac` files and back, block by block: memory does not grow with length.
 
-The tags `rate` and `samples` of a file remember what was encoded, so that decoding gives it back at its own rate
-and of its own length, to the sample.
+Where the sound has another rate than the codec, the tags `rate` and `samples` of the file remember what was encoded,
+so that decoding gives it back at its own rate and of its own length, to the sample.
 """
 
 from __future__ import annotations
