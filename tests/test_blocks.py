@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from nacre.nn.activations import Snake
-from nacre.nn.blocks import Chain, ConvNeXtBlock, Residual, in_step
+from nacre.nn.blocks import Chain, ConvNeXtBlock, Mean, Residual, in_step
 from nacre.nn.conv import CausalConv1d, Conv1d
 from nacre.nn.norms import GRN
 from nacre.nn.padding import Kernel
@@ -38,6 +38,15 @@ def test_sums_wait_for_the_branch_that_lags(chunks: list[int], shortcut: bool) -
     straight, bent = (block[0].shortcut(x) if shortcut else x), body(x)
     torch.testing.assert_close(block[0](x), straight + bent)
     assert_streams(block, x, chunks)
+
+
+@settings(max_examples=25)
+@given(few)
+def test_means_wait_for_the_branch_that_lags_most(chunks: list[int]) -> None:
+    parts = [Chain(centred()), Residual(Chain(centred(3), centred())), Chain(nn.ELU())]
+    mean, x = Mean(parts), torch.randn(2, 2, sum(chunks))
+    torch.testing.assert_close(mean(x), torch.stack([part(x) for part in parts]).mean(0))
+    assert_streams(mean, x, chunks)
 
 
 def test_causal_sums_keep_nothing() -> None:

@@ -42,6 +42,27 @@ class Residual(nn.Module):
         return straight + bent
 
 
+class Branches(nn.Module):
+    """Layers side by side over one input, their outputs made into one by whoever inherits this."""
+
+    def __init__(self, branches: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def outputs(self, x: Tensor, state: State | None = None) -> list[Tensor]:
+        """What each branch makes of `[B, C, T]`; in a stream they wait for the one that lags most."""
+        return in_step(self, [branch(x, state) for branch in self.branches], state)
+
+
+class Mean(Branches):
+    """The mean of all branches, as HiFi-GAN mixes kernels of several lengths (arXiv 2010.05646)."""
+
+    def forward(self, x: Tensor, state: State | None = None) -> Tensor:
+        """`[B, C, T] -> [B, C, T]`."""
+        parts = self.outputs(x, state)
+        return sum(parts[1:], parts[0]) / len(parts)
+
+
 class ConvNeXtBlock(nn.Module):
     """A causal ConvNeXt block: depthwise convolution over time, then a two-layer net a frame, added to the input.
 
