@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nacre.nn.activations import SMU, Snake
 from nacre.nn.attention import CausalAttention
 from nacre.nn.blocks import Chain, ConvNeXtBlock
-from nacre.nn.conv import CausalConv1d, ConvTranspose1d
+from nacre.nn.conv import CausalConv1d, Conv1d, ConvTranspose1d
 from nacre.nn.norms import ChannelNorm, L2Norm
 from nacre.nn.padding import Kernel
 from nacre.nn.recurrent import SkipLSTM
@@ -28,7 +28,9 @@ SEANET = SEANetConfig(dim=4, filters=2, strides=(2, 3), dilations=((1, 3), (1,))
 LAYERS: dict[str, tuple[nn.Module, int, int]] = {
     "conv": (CausalConv1d(2, 3, 5, dilation=2), 2, 1),
     "strided": (CausalConv1d(2, 4, 8, stride=4, groups=2), 2, 4),
+    "early": (Conv1d(2, 3, Kernel(6, 3).early()), 2, 3),
     "transposed": (ConvTranspose1d(2, 3, Kernel(8, 4)), 2, 1),
+    "replicated": (ConvTranspose1d(2, 3, Kernel(8, 4), "replicate"), 2, 1),
     "stft": (CausalSTFT(32, 8), 1, 8),
     "istft": (CausalISTFT(32, 8), 34, 1),
     "mel": (LogMel(MelScale(16_000, 64, 16, 8)), 1, 16),

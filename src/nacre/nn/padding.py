@@ -150,14 +150,21 @@ def spread(layer: nn.Module, x: Tensor, state: State | None, kernel: Kernel, pad
     cut = kernel.left or 0
     if kept is not None:
         before = kept[0].shape[-1]
-        x = torch.cat([kept[0], x], dim=-1)
+        x = torch.cat([_heard(kept, x), x], dim=-1)
     elif cut or (pad != "zero" and not x.shape[-1]):
         before = 0  # fewer frames than `reach` are all there ever were, so the start is still to be cut
     else:
         before = reach
         x = F.pad(x, (reach, 0), "constant" if pad == "zero" else pad)
     if state is not None and reach and x.shape[-1]:
-        state.put(layer, x[..., -reach:])
+        state.put(layer, x[..., -reach:], *([] if pad == "zero" else [x.new_ones(x.shape[0], 1, 1)]))
     begin = max(before * kernel.stride, cut)
     end = kernel.context - (cut if state is None or state.last else 0)
     return x, slice(begin, -end or None)
+
+
+def _heard(kept: tuple[Tensor, ...], x: Tensor) -> Tensor:
+    """What a transposed convolution kept; the state of an exported graph begins as zeros, and a mark says so."""
+    if len(kept) > 1 and torch.onnx.is_in_onnx_export():
+        return torch.where(kept[1] > 0, kept[0], x[..., :1])
+    return kept[0]
