@@ -18,6 +18,7 @@ from nacre.quantizers.grvq import GroupResidualVQ
 from nacre.quantizers.lfq import LFQ, LFQConfig
 from nacre.quantizers.msrvq import MultiScaleVQ, MultiScaleVQConfig
 from nacre.quantizers.rvq import ResidualVQ, ResidualVQConfig
+from nacre.quantizers.split import SplitVQ
 
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 
@@ -26,6 +27,7 @@ MAKE = {
     "rvq": lambda: ResidualVQ(ResidualVQConfig(8, (16, 32, 16))),
     "rvq-factorised": lambda: ResidualVQ(ResidualVQConfig(8, (16, 32, 16), code_dim=3, codebook=DAC)),
     "rvq-shared": lambda: ResidualVQ(ResidualVQConfig(8, (16, 32, 16), code_dim=3, shared=True)),
+    "split": lambda: SplitVQ(ResidualVQConfig(8, (16,)), ResidualVQConfig(8, (32, 16), code_dim=3, shared=True)),
     "grvq": lambda: GroupResidualVQ(ResidualVQConfig(8, (16, 32)), (6, 2)),
     "msrvq": lambda: MultiScaleVQ(MultiScaleVQConfig(8, (16, 32, 16), code_dim=3, codebook=DAC, strides=(4, 2, 1))),
     "fsq": lambda: FSQ(4, (8, 5, 5, 4)),

@@ -28,9 +28,11 @@ class ResidualVQConfig:
     codebook_sizes: tuple[int, ...]  # entries of each level
     code_dim: int | None = None  # features of the entries; None: those of z, without any projection
     shared: bool = False  # one projection in and out around all levels, not a pair a level (DAC)
+    bias: bool = True  # of shared projections
     detach: bool = True  # commitment of later levels reaches the encoder; False as in EnCodec and DAC
     dropout: tuple[int, ...] = ()  # level counts that training draws from for each item; () trains all levels
     dropout_spared: float = 0.0  # share of items that hear all levels all the same
+    whole: bool = False  # commitment is the distance to the sum of levels (HILCodec), not the mean of each level's
     codebook: CodebookConfig = field(default_factory=CodebookConfig)
 
     def __post_init__(self) -> None:
@@ -100,8 +102,8 @@ class ResidualVQ(Quantizer):
         self.strides = (1,) * len(config.codebook_sizes)
         around = config.code_dim if config.shared else None  # features between shared projections
         inside = (around, None) if around else (config.dim, config.code_dim)
-        self.in_proj = projection(config.dim, around)
-        self.out_proj = projection(around or config.dim, config.dim if around else None)
+        self.in_proj = projection(config.dim, around, config.bias)
+        self.out_proj = projection(around or config.dim, config.dim if around else None, config.bias)
         self.levels = nn.ModuleList(self._level(k, *inside) for k in range(len(config.codebook_sizes)))
 
     def _level(self, k: int, dim: int, code_dim: int | None) -> Level:
@@ -129,7 +131,11 @@ class ResidualVQ(Quantizer):
             return Quantized(
                 z=self.out_proj(total if factorised else straight_through(x, total)),
                 levels=tuple(output.codes for output in outputs),
-                commitment=active_mean([output.commitment for output in outputs], heard),
+                commitment=(
+                    (x - total.detach()).square().mean()
+                    if self.config.whole
+                    else active_mean([output.commitment for output in outputs], heard)
+                ),
                 codebook=torch.stack([output.codebook for output in outputs]).mean(),
             )
 
@@ -176,9 +182,9 @@ class Projection(nn.Conv1d):
         return super().forward(x)
 
 
-def projection(dim: int, to: int | None) -> nn.Module:
+def projection(dim: int, to: int | None, bias: bool = True) -> nn.Module:
     """A 1x1 convolution from `dim` to `to` features, or nothing at all for None."""
-    return nn.Identity() if to is None else Projection(dim, to, 1)
+    return nn.Identity() if to is None else Projection(dim, to, 1, bias=bias)
 
 
 def draw_levels(z: Tensor, levels: int, choices: tuple[int, ...], spared: float) -> Tensor:
