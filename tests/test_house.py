@@ -26,8 +26,8 @@ FLOORS = {
     **dict.fromkeys(("arguments", "contents", "demonstration", "display", "guard"), 6),  # what the verbs show
     **dict.fromkeys(("models", "files", "batch"), 5),  # names to codecs, sound files to .nac files, many at once
     "converters": 4,
-    **dict.fromkeys(("codecs", "container", "onnx_runtime"), 3),
-    **dict.fromkeys(("codes", "audio", "contract", "spectrogram"), 2),
+    **dict.fromkeys(("codecs", "container", "onnx_runtime", "catalogue"), 3),
+    **dict.fromkeys(("codes", "audio", "contract", "spectrogram", "downloads"), 2),
     **dict.fromkeys(("nn", "quantizers", "atomic"), 1),
     "errors": 0,
 }
