@@ -168,3 +168,45 @@ def test_misuse_of_a_stream_is_told() -> None:
     stream.encode(ramp(3))
     with pytest.raises(InputError, match="began with a batch of 1, got 2"):
         stream.encode(np.concatenate([ramp(3), ramp(3)]))
+
+
+class Filler(Toy):
+    """A toy that makes up to two lost frames up: they sound like 100."""
+
+    info = replace(Toy.info, conceals=2)
+
+    def decode_frames(self, levels: tuple[Level, ...], state: Memory) -> Wave:
+        return super().decode_frames(tuple(np.where(level < 0, 100, level) for level in levels), state)
+
+
+def heard(codes: Codes, chunk: int) -> np.ndarray:
+    stream = Filler().stream()
+    return np.concatenate(
+        [stream.decode(codes.cut(i, min(i + chunk, codes.frames))) for i in range(0, codes.frames, chunk)], axis=2
+    )[0, 0]
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 100])
+def test_a_gap_is_made_up_then_fades_then_is_silent_in_chunks_of_any_size(chunk: int) -> None:
+    codes = Filler().encode(ramp(48))
+    lost = np.zeros(codes.frames, bool)
+    lost[2:7] = True
+    sound, clean = heard(replace(codes, lost=lost), chunk), Filler().decode(codes)[0, 0]
+    begin = 2 * HOP
+    assert np.array_equal(sound[: begin - DELAY], clean[: begin - DELAY])
+    assert np.array_equal(sound[begin - DELAY : begin], clean[begin - DELAY : begin])  # what lagged still comes
+    assert (sound[begin : begin + 2 * HOP - DELAY] == 100).all()
+    fade = sound[begin + 2 * HOP - DELAY : begin + 3 * HOP - DELAY]
+    assert np.allclose(fade, [100, 200 / 3, 100 / 3, 0])
+    assert not sound[begin + 3 * HOP - DELAY : 7 * HOP].any()
+    assert np.array_equal(sound[7 * HOP :], clean[7 * HOP :])
+
+
+def test_a_short_gap_leaves_the_decoder_as_it_was_and_a_gap_before_the_first_frame_is_silent() -> None:
+    codes = Filler().encode(ramp(48))
+    lost = np.zeros(codes.frames, bool)
+    lost[[0, 4, 5]] = True
+    sound, clean = Filler().decode(replace(codes, lost=lost))[0, 0], Filler().decode(codes)[0, 0]
+    assert not sound[: HOP - DELAY].any()
+    assert (sound[4 * HOP : 6 * HOP] == 100).all()
+    assert np.array_equal(sound[6 * HOP :], clean[6 * HOP :])

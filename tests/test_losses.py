@@ -13,6 +13,7 @@ from nacre.nn.spectral import MelScale, mel_filters
 from nacre.training.losses import (
     MEL_LOSSES,
     ComplexSTFTLoss,
+    IntelligibilityLoss,
     LogSNRLoss,
     MelLoss,
     MelLossConfig,
@@ -22,6 +23,7 @@ from nacre.training.losses import (
     WaveLoss,
     floor_with_gradient,
     si_sdr,
+    third_octaves,
 )
 from nacre.training.spectra import Pair, Resolution
 
@@ -213,3 +215,37 @@ def test_si_sdr_ignores_loudness_and_offset() -> None:
     assert si_sdr(target, 3 * (target + error) + 7).tolist() == pytest.approx([20.0], abs=1e-3)
     assert SISDRLoss()(Pair(target, target + error)).item() == pytest.approx(-20.0, abs=1e-4)
     assert si_sdr(target, 0 * target).tolist() == pytest.approx([0.0])
+
+
+def test_intelligibility_is_perfect_for_equal_envelopes_and_falls_with_noise() -> None:
+    torch.manual_seed(0)
+    loss, speech = (
+        IntelligibilityLoss(RATE),
+        torch.randn(2, 1, RATE) * torch.rand(2, 1, RATE // 480).repeat_interleave(480, -1),
+    )
+    assert float(loss(Pair(speech, speech))) == pytest.approx(0, abs=1e-5)
+    assert float(loss(Pair(speech, 0.25 * speech))) == pytest.approx(0, abs=1e-4)  # loudness is not its business
+    noisy = [float(loss(Pair(speech, speech + level * torch.randn_like(speech)))) for level in (0.1, 0.5, 2.0)]
+    assert noisy == sorted(noisy) and noisy[-1] > 0.4
+    output = (0.5 * speech + 0.3 * torch.randn_like(speech)).requires_grad_()
+    loss(Pair(speech, output)).backward()
+    assert output.grad is not None and output.grad.isfinite().all() and output.grad.abs().sum() > 0
+
+
+def test_intelligibility_of_silence_is_no_number_gone_wrong_and_short_crops_are_refused() -> None:
+    silence, noise = torch.zeros(1, 1, RATE), torch.randn(1, 1, RATE).requires_grad_()
+    value = IntelligibilityLoss(RATE)(Pair(silence, noise))
+    value.backward()
+    assert value.isfinite() and noise.grad is not None and noise.grad.isfinite().all()
+    with pytest.raises(InputError, match="30 frames"):
+        IntelligibilityLoss(RATE)(Pair(torch.zeros(1, 1, 4000), torch.zeros(1, 1, 4000)))
+
+
+def test_third_octaves_cover_each_bin_once_from_133_hz_up() -> None:
+    resolution = Resolution(1024, 307, 614)
+    filters = third_octaves(resolution, RATE, 15)
+    hertz = torch.arange(513) * RATE / 1024
+    covered = filters.sum(0)
+    inside = (hertz >= 150 / 2 ** (1 / 6)) & (hertz < 150 * 2 ** (14 / 3 + 1 / 6))
+    assert torch.equal(covered > 0, inside) and covered.max() == 1
+    assert filters.sum(1).min() >= 1

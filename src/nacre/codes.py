@@ -35,11 +35,13 @@ class CodecInfo:
     segment: int = 0  # frames that one `Codes.scale` value covers, 0 for codecs without scale
     # samples beyond its frame that a stream waits for, there and back; says nothing of the codes, so files leave it out
     lookahead: int = field(default=0, compare=False)
+    # lost frames in a row that the decoder was trained to make up, told as code -1 in every level; not in files either
+    conceals: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
         if not self.strides:
             object.__setattr__(self, "strides", (1,) * len(self.codebook_sizes))
-        counts = (self.delay, self.preroll, self.segment, self.lookahead)
+        counts = (self.delay, self.preroll, self.segment, self.lookahead, self.conceals)
         if min(self.sample_rate, self.channels, self.hop) < 1 or min(counts) < 0:
             raise InputError(f"a codec needs a positive sample rate, channel count and hop, got {self}")
         if not self.codebook_sizes or len(self.strides) != len(self.codebook_sizes):
@@ -176,6 +178,19 @@ class Codes:
         """The first `levels` levels: the same audio at a lower bitrate."""
         return replace(self, levels=self.levels[: self.info.check_levels(levels)])
 
+    def made_by(self, info: CodecInfo) -> Codes:
+        """These codes as the codec of `info` made them, for files of earlier codecs do not say which weights did.
+
+        `codec.decode(legacy.read(path).codes.made_by(codec.info))`: name and shape must fit, the weights you vouch for.
+        """
+        count = len(self.levels)
+        if _kind(self.info, count) == _kind(info, count) and self.info.digest in ("", info.digest):
+            return replace(self, info=info)
+        raise InputError(
+            f"these codes were made by {self.info.name} ({self.info.digest or 'no digest'}), not by {info.name} "
+            f"({info.digest or 'no digest'}); load the model that made them"
+        )
+
     def cut(self, start: int, stop: int) -> Codes:
         """Frames `start` to `stop`, counted from the first one here; both must fall where all levels start anew."""
         stride, stop = self.info.stride, min(stop, self.frames)
@@ -220,6 +235,12 @@ class Codes:
             scale=np.concatenate(scales, axis=1) if scales else None,
             lost=np.concatenate(lost) if any(p.lost is not None for p in pieces) else None,
         )
+
+
+def _kind(info: CodecInfo, levels: int) -> tuple[Any, ...]:
+    """What two codecs must have in common for one to decode `levels` levels of the other."""
+    sizes, strides = info.codebook_sizes[:levels], info.strides[:levels]
+    return info.name, info.sample_rate, info.channels, info.hop, info.delay, info.segment, sizes, strides
 
 
 def _as_level(level: Any) -> Level:

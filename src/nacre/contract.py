@@ -47,6 +47,9 @@ class CodecContract(ABC):
     def new_state(self) -> Any:
         """The state of a stream that has heard nothing yet."""
 
+    def begin(self, state: Any, frame: int) -> None:  # noqa: B027 - to most codecs all places are the same
+        """The coming frames to decode begin at `frame` of the whole; called before each `decode_frames` of any."""
+
     def end(self, state: Any) -> None:  # noqa: B027 - causal codecs hold nothing back
         """Make the coming call the last one of `state`: it may bring no frames and gives all that was held back."""
 
@@ -79,6 +82,7 @@ class Stream:
         self._sent = 0  # frames coded
         self._owed = 0  # samples that decoding has promised and not given yet
         self._expected: int | None = None  # the next frame to decode
+        self._gone = 1 + codec.info.conceals  # frames lost since the last that came; as many before the first
         self._ended = False
 
     def encode(self, wave: Wave, last: bool = False) -> Codes:
@@ -121,9 +125,9 @@ class Stream:
         return tuple(np.concatenate(level, axis=1) for level in zip(*parts, strict=True))
 
     def decode(self, codes: Codes, last: bool = False) -> Wave:
-        """Push codes, get the `codes.length` samples they bring out; frames marked lost come out silent.
+        """Push codes, get the `codes.length` samples they bring out.
 
-        A codec that looks ahead gives fewer at first; `last` brings out what is still owed, and begins anew.
+        Of frames marked lost in a row the codec makes up the first `info.conceals`; the rest come out silent. A codec that looks ahead gives fewer at first; `last` brings out what is still owed, and begins anew.
         """
         info = self.codec.info
         if not isinstance(codes, Codes):
@@ -139,11 +143,11 @@ class Stream:
         parts = []
         for piece in _pieces(codes, max(1, round(BLOCK_SECONDS * info.frame_rate) // info.stride) * info.stride):
             if piece.lost is None:
-                wave = self.codec.decode_frames(piece.levels, self._decoder)
+                self.codec.begin(self._decoder, piece.start)
+                wave, self._gone = self.codec.decode_frames(piece.levels, self._decoder), 0
             else:
                 parts.append(self._rest(piece))
-                wave = np.zeros((codes.batch, info.channels, piece.frames * info.hop), np.float32)
-                self._decoder = self.codec.new_state()  # what came before the gap does not lead up to what follows it
+                wave = self._gap(piece)
             self._owed += piece.length
             parts.append(self._pay(wave[:, :, max(0, info.delay - piece.start * info.hop) :]))
         if last:
@@ -151,6 +155,22 @@ class Stream:
         if not parts:
             return np.zeros((codes.batch, info.channels, 0), np.float32)
         return np.concatenate(parts, axis=2)
+
+    def _gap(self, piece: Codes) -> Wave:
+        """Sound for frames that never came: made up while the codec can, one more to fade out, then silence."""
+        info = self.codec.info
+        most = info.conceals + 1 if info.conceals else 0
+        count = min(piece.frames, max(0, most - self._gone))
+        wave = np.zeros((piece.batch, info.channels, piece.frames * info.hop), np.float32)
+        if count:
+            absent = tuple(np.full_like(level[:, :count], -1) for level in piece.levels)
+            wave[:, :, : count * info.hop] = self.codec.decode_frames(absent, self._decoder)
+            if self._gone + count == most:
+                wave[:, :, (count - 1) * info.hop : count * info.hop] *= np.linspace(1, 0, info.hop, dtype=np.float32)
+        if count < piece.frames:
+            self._decoder = self.codec.new_state()  # what came before the gap does not lead up to what follows it
+        self._gone += piece.frames
+        return wave
 
     def _rest(self, codes: Codes) -> Wave:
         """What the decoder holds back because it looks ahead, as if the sound ended here."""

@@ -120,8 +120,9 @@ def read_info(weights: Path) -> CodecInfo:
 
 
 def info_to_json(info: CodecInfo) -> str:
-    """A CodecInfo as a line of JSON; a look-ahead of nothing is left out, as in graphs from before there was one."""
-    return json.dumps({key: value for key, value in vars(info).items() if value or key != "lookahead"}, sort_keys=True)
+    """A CodecInfo as a line of JSON; what came later is left out where it is nothing, as in graphs from before."""
+    later = ("lookahead", "conceals")
+    return json.dumps({key: value for key, value in vars(info).items() if value or key not in later}, sort_keys=True)
 
 
 def info_from_json(text: str) -> CodecInfo:

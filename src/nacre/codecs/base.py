@@ -46,8 +46,12 @@ class Codec(nn.Module, CodecContract):
         frames = self.info.frames(length)
         z = self.encoder(nn.functional.pad(wave, (0, frames * self.info.hop - length)))
         quantized = self.quantizer(z)
-        y = self.decoder(quantized.z)
+        y = self.decoder(self.transmit(quantized.z))
         return Reconstruction(y[..., self.info.delay : self.info.delay + length], quantized)
+
+    def transmit(self, z: Tensor) -> Tensor:
+        """Quantized latents as they reach the decoder; what trains for a bad line loses some here."""
+        return z
 
     @property
     def device(self) -> torch.device:
@@ -57,6 +61,10 @@ class Codec(nn.Module, CodecContract):
     def new_state(self) -> State:
         """The state of one direction of a stream that has heard nothing yet."""
         return State()
+
+    def begin(self, state: State, frame: int) -> None:
+        """A state that is still empty takes `frame` as its place."""
+        state.place = frame
 
     def end(self, state: State) -> None:
         """The layers catch up with their look-ahead in the coming call."""

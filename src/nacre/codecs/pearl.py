@@ -39,6 +39,8 @@ class PearlConfig:
     levels: int = 9
     codebook_size: int = 512
     dropout: tuple[int, ...] = (1, 2, 2, 2, 3, 4, 4, 5, 6, 7, 8, 9)  # level counts that training draws from
+    lost: float = 0.05  # share of frames that training loses, so that the decoder learns to make them up
+    lost_frames: int = 12  # the most it loses in a row
 
 
 PRESETS = {"pearl-24k": PearlConfig()}
@@ -66,7 +68,12 @@ class Pearl(Codec):
             codebook_sizes=sizes,
             delay=config.hop,
             preroll=config.decoder_blocks * (config.kernel - 1) + 1,  # and one for the overlap of the inverse STFT
+            conceals=config.lost_frames if config.lost else 0,
         )
+
+    def transmit(self, z: Tensor) -> Tensor:
+        """Latents as they arrive: in training some frames are lost on the way, and zeros stand for them."""
+        return lose(z, self.config.lost, self.config.lost_frames) if self.training and self.config.lost else z
 
 
 class Encoder(nn.Module):
@@ -121,3 +128,13 @@ def compress(spectrum: Tensor) -> Tensor:
     real, imaginary = spectrum.chunk(2, dim=1)
     root = (real.square() + imaginary.square()).clamp_min(1e-10).sqrt().sqrt()
     return torch.cat([real / root, imaginary / root], dim=1)
+
+
+def lose(z: Tensor, share: float, longest: int) -> Tensor:
+    """`z` `[B, D, F]` with about a `share` of its frames zero, in runs of 1 to `longest`."""
+    batch, _, count = z.shape
+    frames = torch.arange(count, device=z.device)
+    begins = torch.rand(batch, count, device=z.device) < 2 * share / (longest + 1)
+    ends = frames + torch.randint(1, longest + 1, (batch, count), device=z.device)
+    lost = torch.where(begins, ends, 0).cummax(dim=1).values > frames
+    return z.masked_fill(lost[:, None], 0.0)

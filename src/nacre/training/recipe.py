@@ -50,6 +50,7 @@ class Weights:
     stft: float = 0.0
     complex_stft: float = 8.0
     log_snr: float = 8.0
+    intelligibility: float = 0.0
     samples: float = 0.0
     adversarial: float = 1.0
     feature: float = 2.0

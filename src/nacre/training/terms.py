@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..quantizers.base import Quantized
-from .losses import ComplexSTFTLoss, LogSNRLoss, MelLoss, PairLoss, STFTLoss, WaveLoss
+from .losses import ComplexSTFTLoss, IntelligibilityLoss, LogSNRLoss, MelLoss, PairLoss, STFTLoss, WaveLoss
 from .recipe import Recipe
 from .spectra import Pair, resolutions
 
@@ -24,6 +24,7 @@ class Terms(nn.Module):
             "stft": lambda: STFTLoss(resolutions(recipe.stft_windows)),
             "complex_stft": lambda: ComplexSTFTLoss(recipe.complex_stft_windows),
             "log_snr": LogSNRLoss,
+            "intelligibility": lambda: IntelligibilityLoss(sample_rate),
             "samples": WaveLoss,
         }
         self.losses = nn.ModuleDict({name: make() for name, make in losses.items() if getattr(recipe.weights, name)})
