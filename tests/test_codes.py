@@ -154,3 +154,32 @@ def test_codes_show_themselves_in_a_line() -> None:
     assert repr(codes(75)) == "Codes(test, 2 levels, 75 frames, 0.99 s)"
     part = replace(codes(10, start=5, batch=2), lost=np.arange(10) < 3)
     assert repr(part) == "Codes(test, 2 levels, 10 frames, 0.13 s, from frame 5, 3 lost, batch of 2)"
+
+
+def test_codes_without_a_digest_can_be_vouched_for() -> None:
+    unknown = codes(4, replace(INFO, digest="", preroll=0))
+    mine = unknown.made_by(INFO)
+    assert mine.info == INFO
+    assert replace(mine, info=unknown.info) == unknown
+    assert mine.made_by(INFO) == mine
+    assert unknown.head(1).made_by(replace(INFO, codebook_sizes=(512, 64))).info.codebook_sizes == (512, 64)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(INFO, name="other"),  # encodec-24k and dac-24k have the same shape
+        replace(INFO, digest="11ff"),
+        replace(INFO, hop=640),
+        replace(INFO, sample_rate=48_000),
+        replace(INFO, channels=2),
+        replace(INFO, delay=0),
+        replace(INFO, segment=4),
+        replace(INFO, codebook_sizes=(512, 64)),
+        replace(INFO, strides=(2, 1)),
+        replace(INFO, codebook_sizes=(512,), strides=(1,)),
+    ],
+)
+def test_nobody_vouches_for_codes_of_another_codec(other: CodecInfo) -> None:
+    with pytest.raises(InputError, match="load the model that made them"):
+        codes(4).made_by(other)

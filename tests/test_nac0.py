@@ -30,10 +30,10 @@ def file(metadata: object, kbps: int, body: bytes) -> bytes:
     return struct.pack("!3sBIB", b"NAC", 0, len(text), kbps) + text + body
 
 
-@pytest.mark.parametrize(("name", "length"), [("null.nac", 64000), ("length.nac", 33000)])
-def test_golden_files_decode_to_their_codes(name: str, length: int) -> None:
+@pytest.mark.parametrize(("name", "length", "frames"), [("null.nac", 64000, 200), ("length.nac", 33000, 104)])
+def test_golden_files_decode_to_their_codes(name: str, length: int, frames: int) -> None:
     codes, metadata = read_nac0((GOLDEN / name).read_bytes())
-    assert np.array_equal(np.concatenate(codes.levels), np.load(GOLDEN / f"{name}.npz")["codes"])
+    assert np.array_equal(np.concatenate(codes.levels), np.load(GOLDEN / f"{name}.npz")["codes"][:, :frames])
     assert (codes.length, codes.info) == (length, NAC0_CODEC)
     assert metadata["bitrate"] == len(codes.levels) // 2
 
@@ -61,10 +61,23 @@ def test_what_we_write_comes_back(kbps: int, length: int) -> None:
     read, metadata = read_nac0(data)
     assert data[:4] == b"NAC\0" and data[8] == kbps
     assert metadata == {"length": length, "sample_rate": 16000, "channels": 1, "bitrate": kbps}
-    assert (read.length, read.frames) == (length, -(-length // 32000) * BLOCK)
-    assert read.levels[0][0, codes.frames :].sum() == 0
-    assert replace(read, levels=tuple(level[:, : codes.frames] for level in read.levels)) == codes
+    assert len(data) == 9 + len(json.dumps({**metadata, "bitrate": 0})) - len(', "bitrate": 0') + -(
+        -length // 32000
+    ) * 125 * 2 * kbps
+    assert read == codes  # and not the zeros that fill the last block
     assert write_nac0(read) == data
+
+
+@pytest.mark.parametrize(("kbps", "frames"), [(1, 1), (1, 99), (3, 50), (24, 7)])
+def test_a_short_sound_of_2023_has_one_short_block(kbps: int, frames: int) -> None:
+    values = np.random.default_rng(frames).integers(0, 1024, (2 * kbps, frames))
+    number = sum(int(value) << 10 * i for i, value in enumerate(values.ravel()))
+    body = number.to_bytes(-(-values.size * 10 // 8), "little")
+    codes, metadata = read_nac0(file(None, kbps, body))
+    assert np.array_equal(np.concatenate(codes.levels), values)
+    assert (codes.length, metadata) == (frames * 320, {"bitrate": kbps})
+    with pytest.raises(DamagedError, match="cut short"):
+        read_nac0(file(None, kbps, body + b"x"))
 
 
 @pytest.mark.parametrize(

@@ -21,24 +21,30 @@ _WIDTH = 10
 def read_nac0(data: bytes) -> tuple[Codes, dict[str, str | int | float | None]]:
     """The codes in the bytes of a version 0 file, and its metadata with `bitrate` in kbit/s.
 
-    Codes hold whole blocks, as the decoder needs; the length is the one in our metadata, else all blocks.
+    The length is the one in our metadata, else that of all frames; what fills the last block up is left out. A file of
+    less than a block, which the writer of 2023 made from sounds of up to 2 s, has one shorter block.
     """
     (_, _, bitrate), header, body = split_header(data, "!3xBIB")
     if header is not None and not isinstance(header, dict):
         raise DamagedError(f"the metadata should be null or a JSON object, got a {type(header).__name__}")
     levels = 2 * whole(bitrate, 1, NAC0_CODEC.levels // 2, "the bitrate in kbit/s")
+    block = BLOCK
     size = packed_size(levels * BLOCK, _WIDTH)
     blocks, rest = divmod(len(body), size)
+    if rest and not blocks:
+        block, blocks = 8 * rest // (levels * _WIDTH), 1
+        rest -= packed_size(levels * block, _WIDTH)
     if rest:
-        raise DamagedError(f"expected blocks of {size} bytes, got {blocks} and {rest} bytes more: cut short")
+        raise DamagedError(f"expected blocks of {size} bytes, got {len(body)} bytes: cut short")
     metadata = {key: value for key, value in (header or {}).items() if isinstance(value, str | int | float | None)}
     if (metadata.get("sample_rate", 16000), metadata.get("channels", 1)) != (16000, 1):
         raise DamagedError("the codec of 2023 is mono at 16000 Hz, the metadata of this file says otherwise")
     least, most = _lengths(blocks)
+    most -= (BLOCK - block) * NAC0_CODEC.hop
     length = whole(metadata.get("length", most), least, most, "the length in samples, of the blocks that are here,")
-    values = unpack(body, blocks * levels * BLOCK, _WIDTH).reshape(blocks, levels, BLOCK)
+    values = unpack(body, blocks * levels * block, _WIDTH).reshape(blocks, levels, block)
     codes = Codes(tuple(values.transpose(1, 0, 2).reshape(levels, 1, -1)), length, NAC0_CODEC)
-    return codes, {**metadata, "bitrate": bitrate}
+    return codes.cut(0, NAC0_CODEC.frames(length)), {**metadata, "bitrate": bitrate}
 
 
 def write_nac0(codes: Codes) -> bytes:
