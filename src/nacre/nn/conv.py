@@ -5,6 +5,7 @@ Letters in shapes: `B` batch, `C` channels, `T` positions in, `F` frames.
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,6 +13,8 @@ from ..errors import InputError
 from .padding import Kernel, Pad, spread, windows
 from .state import State
 from .weight_norm import accept_both_spellings
+
+FEW = 8  # frames a stream gives at a time; up to here a product of rows beats a convolution, which reorders its weight
 
 
 class Conv1d(nn.Conv1d):
@@ -37,7 +40,15 @@ class Conv1d(nn.Conv1d):
         x = windows(self, x, state, self.kernel, self.pad)
         if x.shape[-1] < self.kernel.span:
             return x.new_zeros(x.shape[0], self.out_channels, 0)
+        frames = x.shape[0] * ((x.shape[-1] - self.kernel.span) // self.kernel.stride + 1)
+        if frames <= FEW and _plain(self, self.kernel) and self.in_channels > FEW:
+            return self._rows(x)
         return super().forward(x)
+
+    def _rows(self, x: Tensor) -> Tensor:
+        """The convolution as one product, a row a frame."""
+        rows = x.unfold(-1, self.kernel.size, self.kernel.stride).transpose(1, 2).flatten(2)
+        return F.linear(rows, self.weight.flatten(1), self.bias).transpose(1, 2)
 
 
 class CausalConv1d(Conv1d):
@@ -76,6 +87,8 @@ class ConvTranspose1d(nn.ConvTranspose1d):
     def overlap(self, x: Tensor) -> Tensor:
         """Overlap-add of all frames, with everything that will be cut."""
         k = self.kernel
+        if 8 * x.shape[0] * x.shape[-1] <= self.in_channels and k.size % k.stride == 0 and _plain(self, k):
+            return self._rows(x)
         return F.conv_transpose1d(x, self.weight, self.bias, k.stride, groups=self.groups, dilation=k.dilation)
 
     def forward(self, x: Tensor, state: State | None = None) -> Tensor:  # type: ignore[override]
@@ -83,3 +96,21 @@ class ConvTranspose1d(nn.ConvTranspose1d):
         if not x.shape[-1]:
             return x.new_zeros(x.shape[0], self.out_channels, 0)
         return self.overlap(x)[..., due]
+
+    def _rows(self, x: Tensor) -> Tensor:
+        """The overlap-add as one product, a row a frame, and a shifted sum: `[B, C, F] -> [B, C', (F - 1) * s + k]`."""
+        stride, width = self.kernel.stride, self.out_channels
+        count = self.kernel.size // stride
+        rows = (x.transpose(1, 2) @ self.weight.flatten(1)).view(*x.shape[::2], width, count, stride)
+        y = x.new_zeros(x.shape[0], width, (x.shape[2] - 1 + count) * stride)
+        if self.bias is not None:
+            y += self.bias[:, None]
+        for i, part in enumerate(rows.permute(3, 0, 2, 1, 4).flatten(3)):  # [B, C', F * stride] each
+            y[..., i * stride : i * stride + part.shape[-1]] += part
+        return y
+
+
+def _plain(layer: Conv1d | ConvTranspose1d, kernel: Kernel) -> bool:
+    """Whether the layer's weight may be used as one matrix; exported graphs keep their convolutions."""
+    exporting = torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
+    return layer.groups == 1 and kernel.dilation == 1 and not exporting
