@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from ..errors import InputError
 from .ddp import gathered_sample, reduce_sum, share_first
-from .kmeans import kmeans, nearest
+from .kmeans import exporting, kmeans, nearest
 from .usage import perplexity, usage
 
 
@@ -74,6 +74,8 @@ class Codebook(nn.Module):
     def search(self, x: Tensor) -> Tensor:
         """The nearest entry of each vector, int64 `[...]` for `x` `[..., D]`; of equals the one of lowest index."""
         with full_precision(x), torch.no_grad():
+            if exporting():  # flattening and back costs a graph nine nodes
+                return nearest(x.float(), self.entries.float(), self.config.normalised)
             flat = x.detach().float().reshape(-1, self.dim)
             return nearest(flat, self.entries.detach().float(), self.config.normalised).view(x.shape[:-1])
 

@@ -14,16 +14,16 @@ SEED_ROUNDS = 64  # seeds of a large codebook are drawn in about so many groups
 
 
 def nearest(x: Tensor, entries: Tensor, normalised: bool = False) -> Tensor:
-    """Indices `[N]` of the entries `[K, D]` nearest to `x` `[N, D]`, the lowest of equals.
+    """Indices `[N]` of the entries `[K, D]` nearest to `x` `[N, D]`, the lowest of equals; in a graph any `[..., D]`.
 
     |x - e|² = |x|² - 2xe + |e|²; the first term is the same for all entries and left out, which also spares its
     rounding. `normalised` compares directions only. Scores are made for a bounded number of vectors at a time.
     """
     if normalised:
-        x, entries = F.normalize(x, dim=1), F.normalize(entries, dim=1)
+        x, entries = F.normalize(x, dim=-1), F.normalize(entries, dim=1)
     offset, table = -0.5 * entries.square().sum(1), entries.T
     if exporting():  # a graph takes any N, it cannot cut N up
-        return torch.addmm(offset, x, table).argmax(1)
+        return (torch.matmul(x, table) + offset).argmax(-1)
     rows = max(1, SCORES // entries.shape[0])
     parts = torch.tensor_split(x, max(1, -(-x.shape[0] // rows)))
     return torch.cat([torch.addmm(offset, part, table).argmax(1) for part in parts])
