@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -18,6 +20,7 @@ from nacre.training.discriminators.waveform import (
     fold,
 )
 
+POOLING = ("pool_padding", "pool_counts_padding")
 FEW = MultiScaleConfig((4, 4), (15, 5), (1, 2), (1, 4))
 
 
@@ -90,6 +93,14 @@ def test_scales_pool_by_fours() -> None:
     model(wave)
     assert heard[1].unique().tolist() == [0, 2]
     assert int((heard[1] != 0).sum()) == 2  # windows of 4 every 2
+
+
+@pytest.mark.parametrize(("name", "edge"), [("hifigan", 0.5), ("melgan", 1.0), ("nac2023", 1.0)])
+def test_melgan_pools_without_its_padding(name: str, edge: float) -> None:
+    pooled = MultiScale(replace(FEW, **{key: getattr(MULTI_SCALE[name], key) for key in POOLING})).pool(
+        torch.ones(1, 1, 40)
+    )
+    assert pooled[0, 0, 0] == edge and pooled[0, 0, 5] == 1
 
 
 def test_norms_differ_by_scale() -> None:

@@ -88,6 +88,7 @@ class MultiScaleConfig:
     groups: tuple[int, ...] = (1, 4, 16, 16, 16, 16, 1)
     norms: tuple[Norm, ...] = ("spectral", "weight", "weight")  # one a scale
     pool_padding: int = 2  # of the pooling between scales, over 4 samples every 2
+    pool_counts_padding: bool = True  # the zeros of the padding are averaged too; MelGAN leaves them out
     start: Literal["zero", "reflect", "none"] = "zero"  # padding of the first layer
     slope: float = 0.1
 
@@ -99,6 +100,7 @@ _MELGAN = MultiScaleConfig(
     groups=(1, 4, 16, 64, 256, 1),
     norms=("weight",) * 3,
     pool_padding=1,
+    pool_counts_padding=False,
     start="reflect",
     slope=0.2,
 )
@@ -123,7 +125,7 @@ class MultiScale(Discriminator):
     def __init__(self, config: MultiScaleConfig | None = None) -> None:
         super().__init__()
         config = config or MultiScaleConfig()
-        self.pool = nn.AvgPool1d(4, 2, config.pool_padding)
+        self.pool = nn.AvgPool1d(4, 2, config.pool_padding, count_include_pad=config.pool_counts_padding)
         self.stacks = nn.ModuleList(_scale_stack(config, norm) for norm in config.norms)
 
     def forward(self, wave: Tensor) -> list[DiscriminatorOutput]:
