@@ -108,3 +108,20 @@ def test_gradient_flows() -> None:
 def test_sizes_that_do_not_split_are_refused(dim: int, heads: int) -> None:
     with pytest.raises(InputError, match="do not split"):
         CausalAttention(dim, heads, 4)
+
+
+@settings(max_examples=40)
+@given(few, st.integers(0, 11))
+def test_windows_keep_their_place_where_a_stream_begins_inside_of_one(chunks: list[int], place: int) -> None:
+    layer = LocalAttention(8, window=4, head_dim=4).requires_grad_(False)
+    x = torch.randn(2, 8, place + sum(chunks))
+    state, parts = State(), []
+    state.place = place
+    for i, piece in enumerate(x[..., place:].split(chunks, dim=-1)):
+        state.last = i == len(chunks) - 1
+        parts.append(layer(piece, state))
+    y, short = torch.cat(parts, dim=-1), -place % 4
+    assert y.shape == x[..., place:].shape
+    torch.testing.assert_close(y[..., short:], layer(x)[..., place + short :], atol=2e-6, rtol=1e-5)
+    alone = x[..., place : place + short]  # a window of its own, as it would be at the end of a sound
+    torch.testing.assert_close(y[..., :short], layer(alone)[..., : y.shape[-1]] if alone.numel() else alone)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from nacre.nn.activations import Snake
-from nacre.nn.blocks import Chain, ConvNeXtBlock, Mean, Residual, in_step
+from nacre.nn.blocks import Chain, ConvNeXtBlock, Gather, Mean, Residual, in_step
 from nacre.nn.conv import CausalConv1d, Conv1d
 from nacre.nn.norms import GRN
 from nacre.nn.padding import Kernel
@@ -92,3 +92,10 @@ def test_convnext_streams(chunks: list[int], grn_window: int) -> None:
 def test_gradient_flows() -> None:
     assert_learns(ConvNeXtBlock(3, 5, grn_window=2), torch.randn(2, 3, 6))
     assert_learns(Residual(centred(), centred()), torch.randn(2, 2, 9))
+
+
+@given(few, st.integers(1, 5))
+def test_gathered_positions_come_in_whole_windows(chunks: list[int], window: int) -> None:
+    layer, x = Gather(window), torch.randn(2, 3, sum(chunks))
+    assert_streams(layer, x, chunks)
+    assert layer(x[..., : chunks[0]], State()).shape[-1] == chunks[0] // window * window

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
 from nacre.codecs.dac import DAC, DACConfig
-from nacre.nn.blocks import Chain, Mean, Residual
+from nacre.nn.attention import LocalAttention
+from nacre.nn.blocks import Chain, Gather, Mean, Residual
 from nacre.nn.conv import CausalConv1d, Conv1d, ConvTranspose1d
 from nacre.nn.padding import Kernel
 from nacre.nn.reach import first, lookahead, preroll, ready
@@ -30,12 +34,26 @@ def up(size: int, stride: int) -> Chain:
     return Chain(ConvTranspose1d(2, 2, Kernel(size, stride).centred()), branches(2), Conv1d(2, 1, Kernel(7).centred()))
 
 
-def test_the_figures_of_dac_which_adds_up_its_own() -> None:
-    for strides in ((2, 4, 8, 8), (2, 4, 5, 8), (3, 5)):
-        config = DACConfig(strides=strides, encoder_dim=1, decoder_dim=16, latent=2, levels=1, codebook_size=2)
-        codec = DAC(config)
-        assert lookahead(codec.encoder, codec.decoder, config.hop) == config.lookahead
-        assert preroll(codec.decoder) == config.preroll
+@pytest.mark.parametrize(
+    ("strides", "figures"), [((2, 4, 8, 8), (8853, 10)), ((2, 4, 5, 8), (5701, 10)), ((3, 5), (410, 15))]
+)
+def test_the_figures_of_dac(strides: tuple[int, ...], figures: tuple[int, int]) -> None:
+    config = DACConfig(strides=strides, encoder_dim=1, decoder_dim=16, latent=2, levels=1, codebook_size=2)
+    codec = DAC(config)
+    assert (lookahead(codec.encoder, codec.decoder, config.hop), preroll(codec.decoder)) == figures
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 40))
+def test_windows_come_whole(window: int, step: int, heard: int) -> None:
+    there = Chain(Conv1d(1, 2, Kernel(7).centred()), LocalAttention(2, window, head_dim=2), Gather(step))
+    back = Chain(LocalAttention(2, window, head_dim=2), Conv1d(2, 1, Kernel(3).centred()))
+    with torch.no_grad():
+        assert there(torch.randn(1, 1, heard), State()).shape[-1] == max(0, ready(there, heard))
+        assert back(torch.randn(1, 2, heard), State()).shape[-1] == max(0, ready(back, heard))
+    turn = math.lcm(window, step)
+    late = [n - ready(back, ready(there, n)) for n in range(40 * turn, 41 * turn, step)]
+    assert lookahead(there, back, 1, step, turn) == max(late)
+    assert preroll(back) == window
 
 
 def test_causal_layers_are_never_late() -> None:

@@ -44,9 +44,9 @@ def test_names_are_paths_in_the_model(model: Two) -> None:
 def test_flattened_and_refilled_it_goes_on_as_before(model: Two) -> None:
     x, state = torch.randn(1, 1, 31), State()
     model(x[..., :9], state)
-    state.last = True
+    state.last, state.place = True, 7
     other = state.filled([t.clone() for t in state.tensors()])
-    assert other.last
+    assert (other.last, other.place) == (True, 7)
     assert torch.equal(model(x[..., 9:], state), model(x[..., 9:], other))
     with pytest.raises(InputError, match="holds 3 tensors, got 1"):
         state.filled([torch.zeros(1)])

@@ -17,17 +17,16 @@ from torch.nn.functional import pad
 
 from ..codes import CodecInfo
 from ..nn.activations import Snake
-from ..nn.blocks import Chain, Residual
+from ..nn.blocks import Chain
 from ..nn.conv import Conv1d, ConvTranspose1d
 from ..nn.padding import Kernel
+from ..nn.reach import lookahead, preroll
+from ..nn.snakenet import descent, units
 from ..nn.state import State
 from ..nn.weight_norm import normalise
 from ..quantizers.codebook import CodebookConfig
 from ..quantizers.rvq import ResidualVQ, ResidualVQConfig
 from .base import Codec
-
-DILATIONS = (1, 3, 9)  # of the residual units of a stage
-REACH = sum(3 * dilation for dilation in DILATIONS)  # positions that they hear on either side
 
 
 @dataclass(frozen=True)
@@ -48,27 +47,6 @@ class DACConfig:
     def hop(self) -> int:
         """Samples a frame."""
         return math.prod(self.strides)
-
-    @property
-    def lookahead(self) -> int:
-        """Samples that a stream is late by: the encoder's right context in whole frames, then the decoder's."""
-        ahead, rate = 3, 1  # of the first convolution; `rate` is samples a position
-        for stride in self.strides:
-            ahead += (REACH + stride // 2) * rate
-            rate *= stride
-        ahead = -(-(ahead + rate) // rate) * rate + 3 * rate
-        for stride in reversed(self.strides):
-            rate //= stride
-            ahead += (_cut(stride) + REACH) * rate
-        return ahead + 3
-
-    @property
-    def preroll(self) -> int:
-        """Frames that a decoder hears before the first sample of a frame."""
-        first = -3  # walked back from that sample to the latents
-        for stride in self.strides:
-            first = (first - REACH + _cut(stride)) // stride - 1
-        return 3 - first
 
 
 PRESETS = {
@@ -112,8 +90,8 @@ class DAC(Codec):
             channels=1,
             hop=config.hop,
             codebook_sizes=sizes,
-            preroll=config.preroll,
-            lookahead=config.lookahead,
+            preroll=preroll(self.decoder),
+            lookahead=lookahead(self.encoder, self.decoder, config.hop),
         )
         _start_small(self)
 
@@ -148,13 +126,8 @@ class Upsample(ConvTranspose1d):
 
 
 def _encoder(config: DACConfig) -> Iterator[nn.Module]:
-    width = config.encoder_dim
-    yield Conv1d(1, width, Kernel(7).centred())
-    for stride in config.strides:
-        yield from _units(width)
-        yield Snake(width)
-        yield Conv1d(width, 2 * width, Kernel(2 * stride, stride).centred())
-        width *= 2
+    width = config.encoder_dim << len(config.strides)
+    yield from descent(config.encoder_dim, config.strides)
     yield Snake(width)
     yield Conv1d(width, config.latent, Kernel(3).centred())
 
@@ -166,21 +139,10 @@ def _decoder(config: DACConfig) -> Iterator[nn.Module]:
         yield Snake(width)
         yield Upsample(width, width // 2, stride)
         width //= 2
-        yield from _units(width)
+        yield from units(width)
     yield Snake(width)
     yield Conv1d(width, 1, Kernel(7).centred())
     yield nn.Tanh()
-
-
-def _units(width: int) -> Iterator[Residual]:
-    for dilation in DILATIONS:
-        wide, narrow = Kernel(7, dilation=dilation).centred(), Kernel(1)
-        yield Residual(Chain(Snake(width), Conv1d(width, width, wide), Snake(width), Conv1d(width, width, narrow)))
-
-
-def _cut(stride: int) -> int:
-    """Samples that a transposed convolution cuts off its start: the padding of DAC, half a stride rounded up."""
-    return -(-stride // 2)
 
 
 def _start_small(model: nn.Module) -> None:

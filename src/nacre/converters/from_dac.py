@@ -14,8 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..codecs.dac import DAC, DILATIONS, PRESETS, DACConfig
+from ..codecs.dac import DAC, PRESETS, DACConfig
 from ..errors import DamagedError, InputError, MissingError
+from ..nn.snakenet import DILATIONS
 from ..nn.weight_norm import NEW, OLD, fuse, normalise
 from .keys import coding_keys, digest
 

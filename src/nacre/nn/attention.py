@@ -8,6 +8,7 @@ Letters in shapes: `B` batch, `C` channels, `T` positions, `H` heads, `D` featur
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +22,8 @@ class LocalAttention(nn.Module):
     """Full attention inside windows that do not overlap, added to the input (SNAC): `[B, C, T] -> [B, C, T]`.
 
     Layer norm first, rotary positions counted from each window's start. A stream gives whole windows; what does
-    not fill one at the end of the signal makes a shorter window.
+    not fill one at the end of the signal, or at the beginning of a stream that `state.place` begins inside of one,
+    makes a shorter window.
     """
 
     def __init__(self, dim: int, window: int = 32, head_dim: int = 64) -> None:
@@ -35,16 +37,23 @@ class LocalAttention(nn.Module):
 
     def forward(self, x: Tensor, state: State | None = None) -> Tensor:
         """Attend within every window that `x` completes."""
-        kept = state.get(self) if state is not None else None
-        x = x if kept is None else torch.cat([kept[0], x], dim=-1)
+        x, absent = self._after_past(x, state)
         whole = x.shape[-1] // self.window * self.window
-        body, rest = x[..., :whole], x[..., whole:]
         if state is not None:
-            state.put(self, rest)
-        parts = [self._within(body, self.window)] if whole else []
-        if (state is None or state.last) and rest.shape[-1]:
-            parts.append(self._within(rest, rest.shape[-1]))
-        return torch.cat(parts, dim=-1) if parts else body
+            state.put(self, x[..., whole:], *([x.new_zeros(len(x), absent)] if absent and not whole else []))
+        edges = [absent, self.window, whole] if absent and whole else [absent, max(absent, whole)]
+        if state is None or state.last:
+            edges.append(x.shape[-1])
+        parts = [self._within(x[..., a:b], min(b - a, self.window)) for a, b in pairwise(edges) if b > a]
+        return torch.cat(parts, dim=-1) if parts else x[..., :0]
+
+    def _after_past(self, x: Tensor, state: State | None) -> tuple[Tensor, int]:
+        """`x` behind what waits for its window, and how many positions of that window came before the stream."""
+        kept = state.get(self) if state is not None else None
+        if kept is not None:
+            return torch.cat([kept[0], x], dim=-1), kept[1].shape[-1] if len(kept) > 1 else 0
+        absent = state.place % self.window if state is not None else 0
+        return F.pad(x, (absent, 0)) if absent else x, absent
 
     def _within(self, x: Tensor, window: int) -> Tensor:
         y = x.transpose(1, 2).reshape(x.shape[0], -1, window, x.shape[1])  # [B, windows, window, C]

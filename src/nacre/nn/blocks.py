@@ -63,6 +63,24 @@ class Mean(Branches):
         return sum(parts[1:], parts[0]) / len(parts)
 
 
+class Gather(nn.Module):
+    """Holds `[B, C, T]` of a stream back until it fills a window; the last positions come as they are."""
+
+    def __init__(self, window: int) -> None:
+        super().__init__()
+        self.window = window
+
+    def forward(self, x: Tensor, state: State | None = None) -> Tensor:
+        """Give the windows that `x` completes."""
+        if state is None:
+            return x
+        kept = state.get(self)
+        x = x if kept is None else torch.cat([kept[0], x], dim=-1)
+        whole = x.shape[-1] if state.last else x.shape[-1] // self.window * self.window
+        state.put(self, x[..., whole:])
+        return x[..., :whole]
+
+
 class ConvNeXtBlock(nn.Module):
     """A causal ConvNeXt block: depthwise convolution over time, then a two-layer net a frame, added to the input.
 

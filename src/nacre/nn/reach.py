@@ -9,17 +9,20 @@ from itertools import count
 
 from torch import nn
 
-from .blocks import Branches, Chain, Residual
+from .attention import LocalAttention
+from .blocks import Branches, Chain, Gather, Residual
 from .conv import Conv1d, ConvTranspose1d
 
 
-def lookahead(encoder: nn.Module, decoder: nn.Module, hop: int) -> int:
+def lookahead(encoder: nn.Module, decoder: nn.Module, hop: int, step: int = 1, turn: int = 1) -> int:
     """Samples beyond its frame that a stream through both waits for, in the long run: there in whole frames, and back.
 
-    The start of a stream may wait longer where a causal layer mirrors it.
+    The start of a stream may wait longer where a causal layer mirrors it. Windows come whole, so within a `turn` of
+    frames, fed `step` at a time, a stream waits more and less: this is the most.
     """
-    frames = next(n for n in count(1) if ready(encoder, n * hop) > 0 and ready(decoder, n) > 0) << 1
-    return frames * hop - ready(decoder, ready(encoder, frames * hop))
+    begin = next(n for n in count(1) if ready(encoder, n * hop) > 0 and ready(decoder, n) > 0) << 1
+    first = -(-begin // turn) * turn
+    return max(n * hop - ready(decoder, ready(encoder, n * hop)) for n in range(first, first + turn, step))
 
 
 def preroll(decoder: nn.Module) -> int:
@@ -34,6 +37,8 @@ def ready(layer: nn.Module, heard: int) -> int:
         return (heard + kernel.past - kernel.span) // kernel.stride + 1
     if isinstance(layer, ConvTranspose1d):
         return heard * layer.kernel.stride - (layer.kernel.left or 0)
+    if isinstance(layer, LocalAttention | Gather):
+        return heard // layer.window * layer.window
     if isinstance(layer, Chain):
         for part in layer:
             heard = ready(part, heard)
@@ -48,6 +53,8 @@ def first(layer: nn.Module, position: int) -> int:
     if isinstance(layer, ConvTranspose1d):
         kernel = layer.kernel
         return -((kernel.span - 1 - position - (kernel.left or 0)) // kernel.stride)
+    if isinstance(layer, LocalAttention | Gather):
+        return position - layer.window + 1  # as the last of its window
     if isinstance(layer, Chain):
         for part in reversed(list(layer)):
             position = first(part, position)

@@ -18,12 +18,15 @@ class State:
     """Tensors that layers keep for one stream, in the order in which the layers first ran.
 
     `last` says that the coming chunk ends the stream: layers that hear the future, or whose stride does not
-    divide the length, then pad the end as they do for a whole file. A layer that runs twice in one pass
-    cannot keep two pasts; build two layers and let them share weights.
+    divide the length, then pad the end as they do for a whole file. `place` is the frame of the whole that the
+    coming chunk begins with: layers that differ from place to place look at it in their first chunk.
+
+    A layer that runs twice in one pass cannot keep two pasts; build two layers and let them share weights.
     """
 
     def __init__(self) -> None:
         self.last = False
+        self.place = 0
         self._kept: dict[nn.Module, tuple[Tensor, ...]] = {}
 
     def get(self, layer: nn.Module) -> tuple[Tensor, ...] | None:
@@ -54,7 +57,7 @@ class State:
         if len(tensors) != len(self.tensors()):
             raise InputError(f"this State holds {len(self.tensors())} tensors, got {len(tensors)} to fill it with")
         other, rest = State(), iter(tensors)
-        other.last = self.last
+        other.last, other.place = self.last, self.place
         other._kept = {layer: tuple(next(rest) for _ in kept) for layer, kept in self._kept.items()}
         return other
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ..errors import InputError
 from .codebook import CodebookConfig
+from .kmeans import exporting
 from .rvq import Level, LevelOutput, ResidualVQ, ResidualVQConfig
 
 
@@ -49,7 +50,7 @@ class PooledLevel(Level):
         return self._spread(super().decode(codes))
 
     def _pool(self, x: Tensor) -> Tensor:
-        return F.avg_pool1d(x, self.stride, self.stride)
+        return F.avg_pool1d(x, self.stride, self.stride) if exporting() or x.shape[-1] else x
 
     def _spread(self, x: Tensor) -> Tensor:
         return x[..., None].expand(-1, -1, -1, self.stride).flatten(2)
