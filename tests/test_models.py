@@ -1,18 +1,48 @@
-"""load: the bundled model by name, others by folder, torch or not, and words for what is not there."""
+"""load: the bundled model by name, others downloaded once or from a file, and words for what is not there."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from http_files import File, Server, serving
+from small_dac import TINY, save_tiny
 from small_pearl import small_pearl
 
-from nacre import InputError, OnnxCodec, load, models, read
+from nacre import DamagedError, InputError, MissingError, OnnxCodec, load, models, read
+from nacre.catalogue import CATALOGUE, Model
+from nacre.codecs import dac
+from nacre.codecs.dac import DAC
 from nacre.codecs.pearl import Pearl
+from nacre.converters.from_dac import load_dac
+from nacre.converters.to_folder import save_folder
 from nacre.converters.to_onnx import export
+from nacre.downloads import Patience, Remote
+
+WEIGHTS = "/github.com/descriptinc/descript-audio-codec/releases/download/0.0.1/weights.pth"
+WAVE = np.random.default_rng(0).normal(0, 0.1, (1, 1, 501)).astype(np.float32)
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A mirror that has a narrow dac-44k, for a machine whose cache is empty."""
+    monkeypatch.setitem(dac.PRESETS, "dac-44k", TINY)
+    monkeypatch.setattr(models, "PATIENCE", Patience(stall=1.0, tries=2, pause=0.01))
+    monkeypatch.setenv("NACRE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serving() as server:
+        monkeypatch.setenv("NACRE_MIRROR", server.address)
+        server.put(WEIGHTS, save_tiny(tmp_path / "made.pth").read_bytes())
+        yield server
+
+
+def weights(server: Server) -> File:
+    return server.files[WEIGHTS]
 
 
 def test_the_default_model_is_bundled_and_small() -> None:
@@ -20,7 +50,7 @@ def test_the_default_model_is_bundled_and_small() -> None:
     assert isinstance(codec, OnnxCodec)
     assert codec.info.name == models.DEFAULT
     assert sum(path.stat().st_size for path in codec.folder.iterdir()) < 8_000_000
-    assert set(models.CATALOGUE) == {"pearl-24k"}
+    assert models.state(CATALOGUE[models.DEFAULT]) == "bundled"
 
 
 def test_torch_and_onnx_say_the_same_of_real_speech() -> None:
@@ -35,15 +65,139 @@ def test_torch_and_onnx_say_the_same_of_real_speech() -> None:
 
 def test_a_folder_is_a_name_too(tmp_path: Path) -> None:
     export(small_pearl(), tmp_path)
-    assert load(str(tmp_path)).info.name == "small-pearl"
-    assert load(str(tmp_path), runtime="torch").info.name == "small-pearl"
+    assert isinstance(load(str(tmp_path)), OnnxCodec)
+    assert load(f"file:{tmp_path}").info.name == "small-pearl"
+    assert isinstance(load(str(tmp_path), runtime="torch"), Pearl)
+    assert load("pearl-24k", file=tmp_path).info.name == "small-pearl"
 
 
-def test_what_is_not_there_is_told() -> None:
-    with pytest.raises(InputError, match="no model 'perl'; expected one of pearl-24k or a folder"):
-        load("perl")
+def test_a_name_brings_its_weights_once(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    assert models.state(CATALOGUE["dac-44k"]) == "download"
+    codec = load("dac-44k")
+    assert isinstance(codec, DAC) and codec.info.name == "dac-44k" and codec.config == TINY
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        f"nacre: dac-44k is downloaded once, of unknown size, from 127.0.0.1:{server.server_port}; "
+        "licence of its weights: MIT"
+    ]
+    assert models.state(CATALOGUE["dac-44k"]) == "cached"
+    again = load("dac-44k")
+    assert again.info == codec.info and again.encode(WAVE) == codec.encode(WAVE)
+    assert len(weights(server).asked) == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_here_needs_no_network(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    load("dac-44k")
+    monkeypatch.setenv("NACRE_MIRROR", "http://127.0.0.1:9")  # nobody listens there
+    codec = load("dac-44k")
+    assert models.Shelf()(codec.info).info == codec.info
+
+
+def test_a_licence_without_commerce_is_said_before(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(
+        MissingError, match=r"^audiodec-48k-v1: 127.0.0.1:\d+ does not give exp.zip: .*HTTP 404.*--from"
+    ):
+        models.download(CATALOGUE["audiodec-48k-v1"])
+    assert "licence of its weights: CC-BY-NC 4.0, no commercial use\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "sentence"),
+    [
+        (
+            {"statuses": [404]},
+            MissingError,
+            r"dac-44k: 127.0.0.1:\d+ does not give weights.pth: it is not there .*file=F",
+        ),
+        ({"data": b"PK\3\4"}, DamagedError, r"weights.pth"),
+        ({"kind": "text/html"}, MissingError, r"a web page instead of weights.pth"),
+        ({"cuts": [99] * 9}, MissingError, r"99 bytes came|198 bytes came"),
+    ],
+)
+def test_what_goes_wrong_on_the_way_is_a_sentence(
+    server: Server, change: dict[str, object], error: type[Exception], sentence: str
+) -> None:
+    server.files[WEIGHTS] = replace(weights(server), **change)  # type: ignore[arg-type]
+    with pytest.raises(error, match=sentence):
+        load("dac-44k")
+
+
+def test_a_file_stands_for_a_download(server: Server, tmp_path: Path) -> None:
+    made = load("dac-44k", file=tmp_path / "made.pth")
+    assert made.info.name == "dac-44k"
+    shelf = models.Shelf("dac-44k", file=tmp_path / "made.pth")
+    assert shelf(made.info) is shelf(made.info)
+    assert weights(server).asked == [] and not (tmp_path / "cache").exists()
+    with pytest.raises(MissingError, match=r"none.pth is not there; expected the weights of dac-44k"):
+        load("dac-44k", file=tmp_path / "none.pth")
+    with pytest.raises(InputError, match=r"made.pth holds dac-44k, not dac-16k; load it under that name"):
+        load("dac-16k", file=tmp_path / "made.pth")
+
+
+def test_a_file_with_its_published_name_says_what_it_is(server: Server, tmp_path: Path) -> None:
+    shutil.copy(tmp_path / "made.pth", tmp_path / "weights.pth")
+    assert load(str(tmp_path / "weights.pth")).info.name == "dac-44k"
+    with pytest.raises(InputError, match=r"made.pth does not say whose weights it holds; say it: --model NAME --from"):
+        load(f"file:{tmp_path / 'made.pth'}")
+
+
+def test_a_folder_of_hugging_face_says_what_it_is(server: Server, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.DacConfig(
+        sampling_rate=44_100, downsampling_ratios=[2, 2], upsampling_ratios=[2, 2], encoder_hidden_size=4,
+        decoder_hidden_size=16, hidden_size=16, n_codebooks=3, codebook_size=16, codebook_dim=4,
+    )  # fmt: skip
+    transformers.DacModel(config).save_pretrained(tmp_path / "hf")
+    codec = load(str(tmp_path / "hf"))
+    assert isinstance(codec, DAC) and codec.info.name == "dac-44k"
+    (tmp_path / "hf" / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(InputError, match="hf does not say whose weights it holds"):
+        load(str(tmp_path / "hf"))
+    (tmp_path / "hf" / "config.json").write_text("[")
+    with pytest.raises(DamagedError, match=r"config.json is no configuration of a model"):
+        load(str(tmp_path / "hf"))
+
+
+def test_several_files_make_a_folder(server: Server) -> None:
+    names = [f"/huggingface.co/kyutai/mimi/resolve/main/{name}" for name in ("config.json", "model.safetensors")]
+    for name in names:
+        server.put(name, name.encode())
+    folder = models.download(CATALOGUE["mimi-24k"])
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {name.split("/")[-1]: name for name in names}
+
+
+def test_runtimes_that_cannot_be_are_told(server: Server, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected runtime 'onnx' or 'torch', got 'tf'"):
         load(runtime="tf")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="dac-44k comes without ONNX graphs; load it with runtime='torch'"):
+        load("dac-44k", "onnx", file=tmp_path / "made.pth")
+    with pytest.raises(InputError, match="a codec runs on 1 to 256 threads, got 0"):
+        load("dac-44k", threads=0)
+
+
+def test_threads_are_torchs_only_where_they_are_named(server: Server, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        load("dac-44k")
+        assert torch.get_num_threads() == 1
+        load("dac-44k", threads=2)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_what_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="no model 'perl-24k'; expected a name such as pearl-24k"):
+        load("perl-24k")
+    with pytest.raises(MissingError, match="no address of nac-2023's weights is known; name a file that you have"):
+        load("nac-2023")
+    unread = Model("x", "", 1, (0, 0), (Remote("https://a.org/x"),), converter="from_nothing.load_nothing")
+    monkeypatch.setitem(CATALOGUE, "x", unread)
+    assert models.state(unread) == "no reader yet"
+    with pytest.raises(MissingError, match="nacre knows x and cannot read its weights yet"):
+        load("x")
 
 
 def test_a_shelf_loads_each_codec_once() -> None:
@@ -60,6 +214,24 @@ def test_a_file_does_not_say_which_folder_is_opened(tmp_path: Path, monkeypatch:
     with pytest.raises(InputError, match=r"made by 'mine', .* name the folder of its model \(--model\)"):
         models.Shelf()(mine)
     assert models.Shelf("mine")(mine).info == load().info
+
+
+def test_a_file_does_not_say_what_is_downloaded(server: Server) -> None:
+    info = replace(load().info, name="dac-44k")
+    with pytest.raises(InputError, match=r"made by dac-44k, which is not on this machine; .*--model dac-44k .*MIT"):
+        models.Shelf()(info)
+    assert weights(server).asked == []
+    assert models.Shelf("dac-44k")(info).info.name == "dac-44k"  # a person named it
+    assert models.Shelf()(info).info.name == "dac-44k"  # and now it is here
+
+
+def test_an_export_without_graphs_loads_on_torch(tmp_path: Path) -> None:
+    codec = load_dac(save_tiny(tmp_path / "made.pth"))
+    save_folder(codec, tmp_path / "out")
+    again = load(str(tmp_path / "out"))
+    assert isinstance(again, DAC) and again.info == codec.info
+    with pytest.raises(MissingError, match=r"no encoder.onnx"):
+        load(str(tmp_path / "out"), runtime="onnx")
 
 
 def test_the_sample_is_speech() -> None:

@@ -107,12 +107,14 @@ _MODELS = (
              licence="CC-BY-NC 4.0", home=_Github + "facebookresearch/audiocraft"),
 
     _Academic("encodec-16k-320d", "speech, AcademiCodec's EnCodec", 16_000, (0.5, 12.0),
-              _hub("Dongchao/AcademiCodec", "encodec_16khz_320d.pth"), converter="from_encodec.load_encodec"),
+              _hub("Dongchao/AcademiCodec", "encodec_16khz_320d.pth"), converter="from_soundstream.load_soundstream"),
     _Academic("encodec-24k-240d", "speech, AcademiCodec's EnCodec", 24_000, (1.0, 12.0),
-              _hub("Dongchao/AcademiCodec", "encodec_24khz_240d.pth"), converter="from_encodec.load_encodec"),
+              _hub("Dongchao/AcademiCodec", "encodec_24khz_240d.pth"), converter="from_soundstream.load_soundstream"),
     _Academic("encodec-24k-32d", "speech, AcademiCodec's EnCodec", 24_000, (7.5, 15.0),
-              _hub("Dongchao/AcademiCodec", "encodec_24khz_32d.pth"), converter="from_encodec.load_encodec"),
+              _hub("Dongchao/AcademiCodec", "encodec_24khz_32d.pth"), converter="from_soundstream.load_soundstream"),
     _Academic("soundstream-24k-240d", "speech, AcademiCodec's SoundStream", 24_000, (1.0, 15.0),
+              converter="from_soundstream.load_soundstream"),
+    _Academic("soundstream-16k-320d", "speech, AcademiCodec's SoundStream", 16_000, (0.5, 12.0),
               converter="from_soundstream.load_soundstream"),
     _Academic("hificodec-16k-320d", "speech, four codes a frame", 16_000, (0.5, 2.0),
               _hub("Dongchao/AcademiCodec", "HiFi-Codec-16k-320d"), converter="from_hificodec.load_hificodec"),
@@ -133,6 +135,8 @@ _MODELS = (
     _SNAC("snac-32k", "music", 32_000, (0.125, 1.875), _hub("hubertsiuzdak/snac_32khz", *_BIN)),
     _SNAC("snac-44k", "music", 44_100, (0.172, 2.584), _hub("hubertsiuzdak/snac_44khz", *_BIN)),
 
+    Model("nac-2023", "speech and music, Tribhuvan University", 16_000, (0.5, 24.0), licence="not stated",
+          converter="from_nac2023.load_nac2023", note="the weights are on a Google Drive; get them by hand"),
     _HILCodec("hilcodec-speech", "speech, causal", 24_000, (0.75, 6.0)),
     _HILCodec("hilcodec-music", "any sound, causal", 24_000, (0.75, 9.0)),
 

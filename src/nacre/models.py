@@ -1,82 +1,240 @@
-"""load(name): the catalogue of models, and the choice between torch and ONNX Runtime."""
+"""load(name): a codec by its name in the catalogue, from a file or a folder, on torch or ONNX Runtime.
+
+What a name needs is downloaded once, when a person asks for it by that name; its licence is said before. A file of
+codes downloads nothing and opens no folder: it is decoded by a model that is here already, or by the one named.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib import resources
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from importlib import resources, util
 from pathlib import Path
 from threading import Lock
 from typing import Literal
 
+from .catalogue import CATALOGUE, NON_COMMERCIAL, Model
 from .codes import CodecInfo
 from .contract import CodecContract
-from .errors import InputError, MissingError
-from .onnx_runtime import ENCODER, OnnxCodec
+from .downloads import PATIENCE, Bar, cache_folder, fetch, mirrored, unpack
+from .errors import DamagedError, InputError, MissingError, NacreError
+from .onnx_runtime import ENCODER, WEIGHTS, OnnxCodec, read_info
 
 Runtime = Literal["onnx", "torch"]
 DEFAULT = "pearl-24k"
 BUNDLED = Path(str(resources.files("nacre") / "bundled"))
 SAMPLE = BUNDLED / "sample.opus"  # a sentence of speech, CC0, to try things on
-
-
-@dataclass(frozen=True)
-class Model:
-    """One row of the catalogue."""
-
-    name: str
-    summary: str
-    licence: str  # of the weights
-
-
-CATALOGUE: dict[str, Model] = {
-    model.name: model
-    for model in (Model("pearl-24k", "speech at 24 kHz, 0.68 to 6.08 kbps, causal; comes with the package", "MIT"),)
+HUGGING_FACE = {  # `model_type` in a folder's config.json: the models it may be, told apart by their sample rate
+    "encodec": ("encodec-24k", "encodec-48k", "encodec-32k"),
+    "dac": ("dac-16k", "dac-24k", "dac-44k"),
+    "mimi": ("mimi-24k",),
 }
 
 
-def load(name: str = DEFAULT, runtime: Runtime = "onnx", threads: int = 1) -> CodecContract:
-    """The codec of that name in the catalogue, or in a folder that nacre's export wrote.
+def load(
+    name: str = DEFAULT,
+    runtime: Runtime | None = None,
+    threads: int | None = None,
+    file: str | Path | None = None,
+) -> CodecContract:
+    """The codec of that name in the catalogue, downloaded if need be; or of a file or folder of weights.
 
-    `runtime="onnx"` needs no torch and runs on the CPU with `threads` threads; `runtime="torch"` gives the torch
-    module, for training and for other devices.
+    `file` is where the model's weights are already, a file or a Hugging Face folder: nothing is downloaded then.
+    `runtime="onnx"` needs no torch and runs on the CPU with `threads` threads (1 by default); `runtime="torch"` gives
+    the torch module, for training and for other devices. By default ONNX Runtime is taken where there are graphs.
     """
-    folder = _folder(name)
-    if runtime == "onnx":
-        return OnnxCodec(folder, threads)
-    if runtime != "torch":
+    if runtime not in (None, "onnx", "torch"):
         raise InputError(f"expected runtime 'onnx' or 'torch', got {runtime!r}")
-    try:
-        from .converters.from_safetensors import load_pearl
-    except ImportError as error:
-        raise MissingError("runtime='torch' needs torch and safetensors; pip install 'nacre[torch]'") from error
-    return load_pearl(folder)
+    model = CATALOGUE.get(name)
+    if model is None:
+        return _load_place(Path(name.removeprefix("file:")), name, runtime, threads)
+    place = Path(file) if file is not None else _fetched(model)
+    if not place.exists():
+        raise MissingError(f"{place} is not there; expected the weights of {name}, a file or a folder")
+    if _is_export(place):
+        return _load_export(place, runtime, threads)
+    return _load_original(model, place, runtime, threads)
+
+
+def state(model: Model) -> str:
+    """Whether a model can be used at once: bundled, cached, or what it takes."""
+    if model.bundled:
+        return "bundled"
+    if not is_readable(model):
+        return "no reader yet"
+    return "cached" if is_here(model) else "download" if model.files else "by hand"
+
+
+def is_here(model: Model) -> bool:
+    """True when a model can be loaded without a network."""
+    return model.bundled or (bool(model.files) and all(path.is_file() for path in _paths(model)))
+
+
+def is_readable(model: Model) -> bool:
+    """True when there is a converter for a model's weights."""
+    return model.bundled or util.find_spec(f"nacre.converters.{model.converter.partition('.')[0]}") is not None
+
+
+def store(model: Model) -> Path:
+    """The folder of a model's files in the cache."""
+    return BUNDLED / model.name if model.bundled else cache_folder() / (model.store or model.name)
+
+
+def download(model: Model) -> Path:
+    """Bring a model's weights into the cache, unless they are there; the file or folder they are."""
+    folder = store(model)
+    if not is_here(model):
+        if not model.files:
+            raise MissingError(
+                f"no address of {model.name}'s weights is known; name a file that you have: {_ways(model)}"
+            )
+        sys.stderr.write(f"nacre: {announcement(model)}\n")
+        try:
+            for remote in model.files:
+                bar = Bar(remote.name)
+                try:
+                    archive = fetch(remote, folder / remote.name, bar, PATIENCE)
+                finally:
+                    bar.close()
+            for member in model.members:
+                unpack(archive, member, folder / _plain(member))
+        except NacreError as error:
+            raise type(error)(f"{model.name}: {error}; a file that you have does as well: {_ways(model)}") from error
+    paths = _paths(model)
+    return paths[0] if len(paths) == 1 else folder
+
+
+def announcement(model: Model) -> str:
+    """What is said before a download: where from, how much, and the licence of the weights."""
+    size = f"{model.size / 1e6:.0f} MB" if model.size else "of unknown size"
+    host = mirrored(model.files[0].address).split("/")[2]
+    limits = ", no commercial use" if model.licence.startswith(NON_COMMERCIAL) else ""
+    return f"{model.name} is downloaded once, {size}, from {host}; licence of its weights: {model.licence}{limits}"
 
 
 class Shelf:
     """Codecs for files: finds the one that made a file, and loads each once. Safe to use from several threads."""
 
-    def __init__(self, name: str | None = None, threads: int = 1) -> None:
-        self._name, self._threads, self._lock = name, threads, Lock()
+    def __init__(self, name: str | None = None, threads: int | None = None, file: str | Path | None = None) -> None:
+        self._name, self._threads, self._file, self._lock = name, threads, file, Lock()
         self._codecs: dict[str, CodecContract] = {}
 
     def __call__(self, info: CodecInfo) -> CodecContract:
-        """The codec named when this was made, or else the one that `info` names."""
+        """The codec named when this was made, or else the one that `info` names, if it is here."""
         name = self._name or info.name
-        if not self._name and name not in CATALOGUE:  # nor may a file say which folder is opened
+        if not self._name:
+            self._check_here(name)
+        with self._lock:
+            if name not in self._codecs:
+                self._codecs[name] = load(name, threads=self._threads, file=self._file)
+            return self._codecs[name]
+
+    def _check_here(self, name: str) -> None:
+        """Nor may a file say what is downloaded, or which folder is opened."""
+        if name not in CATALOGUE:
             raise InputError(
                 f"made by {name!r}, which does not come with nacre; name the folder of its model (--model)"
             )
-        with self._lock:
-            if name not in self._codecs:
-                self._codecs[name] = load(name, threads=self._threads)
-            return self._codecs[name]
+        model = CATALOGUE[name]
+        if self._file is None and not is_here(model):
+            raise InputError(
+                f"made by {name}, which is not on this machine; name it to have it downloaded: --model {name} "
+                f"(licence of its weights: {model.licence})"
+            )
 
 
-def _folder(name: str) -> Path:
-    if name in CATALOGUE:
-        return BUNDLED / name
-    if (Path(name) / ENCODER).is_file():
-        return Path(name)
-    raise InputError(
-        f"no model {name!r}; expected one of {', '.join(CATALOGUE)} or a folder with {ENCODER}; see `nacre models`"
-    )
+def _fetched(model: Model) -> Path:
+    if not is_readable(model):
+        raise MissingError(f"nacre knows {model.name} and cannot read its weights yet; see `nacre models`")
+    return BUNDLED / model.name if model.bundled else download(model)
+
+
+def _paths(model: Model) -> list[Path]:
+    """The files in the cache that a model is read from."""
+    folder = store(model)
+    return [folder / _plain(member) for member in model.members] or [folder / remote.name for remote in model.files]
+
+
+def _plain(member: str) -> str:
+    """A name for a member of an archive, whatever its number of steps."""
+    return member.replace("checkpoint-*steps", "checkpoint")
+
+
+def _ways(model: Model) -> str:
+    return f"--model {model.name} --from FILE, or load({model.name!r}, file=FILE)"
+
+
+def _load_place(place: Path, name: str, runtime: Runtime | None, threads: int | None) -> CodecContract:
+    if not place.exists():
+        near = get_close_matches(name, CATALOGUE, 1) or [DEFAULT]
+        raise InputError(
+            f"no model {name!r}; expected a name such as {near[0]} (`nacre models` lists them), a file or a folder"
+        )
+    if _is_export(place):
+        return _load_export(place, runtime, threads)
+    return _load_original(_recognised(place), place, runtime, threads, named=False)
+
+
+def _recognised(place: Path) -> Model:
+    """The row of the catalogue that a file or a Hugging Face folder belongs to."""
+    names: Sequence[str] = [
+        model.name for model in CATALOGUE.values() if [place.name] == [file.name for file in model.files]
+    ]
+    if (place / "config.json").is_file():
+        try:
+            about = json.loads((place / "config.json").read_text("utf-8"))
+            rate = about.get("sampling_rate", 24_000)
+            known = HUGGING_FACE.get(about.get("model_type"), ())
+        except (ValueError, AttributeError, TypeError) as error:
+            raise DamagedError(f"{place / 'config.json'} is no configuration of a model: {error}") from error
+        names = [name for name in known if CATALOGUE[name].sample_rate == rate]
+    if len(names) != 1:
+        raise InputError(f"{place} does not say whose weights it holds; say it: --model NAME --from {place}")
+    return CATALOGUE[names[0]]
+
+
+def _is_export(place: Path) -> bool:
+    """True for a folder that nacre wrote."""
+    if not (place / WEIGHTS).is_file():
+        return (place / ENCODER).is_file()
+    try:
+        read_info(place / WEIGHTS)
+    except DamagedError:
+        return (place / ENCODER).is_file()
+    return True
+
+
+def _load_export(folder: Path, runtime: Runtime | None, threads: int | None) -> CodecContract:
+    if runtime == "onnx" or (runtime is None and (folder / ENCODER).is_file()):
+        return OnnxCodec(folder, 1 if threads is None else threads)
+    try:
+        from .converters.from_catalogue import use_threads
+        from .converters.from_safetensors import load_folder
+    except ImportError as error:
+        raise MissingError(f"{folder} needs torch and safetensors; pip install 'nacre[torch]'") from error
+    use_threads(threads)
+    return load_folder(folder)
+
+
+def _load_original(
+    model: Model, place: Path, runtime: Runtime | None, threads: int | None, named: bool = True
+) -> CodecContract:
+    """The weights at `place`, as their project published them; unless `named`, the codec says which model it is."""
+    if runtime == "onnx":
+        raise InputError(
+            f"{model.name} comes without ONNX graphs; load it with runtime='torch', or make graphs with "
+            f"`nacre convert {model.name} FOLDER --to onnx`"
+        )
+    try:
+        from .converters.from_catalogue import load_original
+    except ImportError as error:
+        raise MissingError(f"{model.name} needs torch and safetensors; pip install 'nacre[torch]'") from error
+    codec = load_original(model, place, threads)
+    if named and codec.info.name != model.name:
+        if codec.info.name != model.preset:
+            raise InputError(f"{place} holds {codec.info.name}, not {model.name}; load it under that name")
+        codec.info = replace(codec.info, name=model.name)
+    return codec

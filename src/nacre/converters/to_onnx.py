@@ -36,6 +36,7 @@ from ..onnx_runtime import (
     info_to_json,
     level_names,
 )
+from .from_safetensors import ARCHITECTURE_KEY, architecture_of
 from .keys import coding_keys, digest
 
 OPSET = 17
@@ -53,7 +54,11 @@ def export(codec: Codec, folder: str | Path) -> CodecInfo:
     codec.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, strict=False)
     info = replace(codec.info, digest=digest(weights))
     codec.info = info
-    metadata = {INFO_KEY: info_to_json(info), CONFIG_KEY: json.dumps(asdict(codec.config))}
+    metadata = {
+        INFO_KEY: info_to_json(info),
+        ARCHITECTURE_KEY: architecture_of(codec),
+        CONFIG_KEY: json.dumps(asdict(codec.config)),
+    }
     (folder / WEIGHTS).write_bytes(save(weights, metadata))  # save_file would hide the file from other users
     wave = torch.zeros(2, info.channels, 2 * info.hop * info.stride)
     levels = tuple(torch.zeros(2, 2 * info.stride // s, dtype=torch.int64) for s in info.strides)
