@@ -11,7 +11,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nacre.training.journal import METRICS, TENSORBOARD, Journal, Meter, headline, kept_lines
+from nacre.training.journal import METRICS, TENSORBOARD, Bar, Journal, Meter, clock, headline, kept_lines
 
 
 def read(run: Path) -> list[dict[str, object]]:
@@ -90,7 +90,7 @@ def test_what_came_after_the_checkpoint_is_forgotten(tmp_path: Path) -> None:
 
 
 def test_other_processes_say_nothing(tmp_path: Path) -> None:
-    journal = Journal(None, show=True)
+    journal = Journal(None)
     journal.row({"step": 1, "mel": 0.5})
     journal.warn(1, "x")
     journal.sounds(1, np.zeros((1, 1, 10), np.float32), np.zeros((1, 1, 10), np.float32), 8000)
@@ -100,7 +100,7 @@ def test_other_processes_say_nothing(tmp_path: Path) -> None:
 
 
 def test_a_pipe_gets_plain_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    journal = Journal(tmp_path, show=True)
+    journal = Journal(tmp_path, bar=Bar(show=True))
     journal.row({"step": 7, "mel": 0.5})
     journal.warn(7, "look [here]")
     journal.close()
@@ -116,3 +116,27 @@ def test_the_headline_holds_the_figures_that_matter() -> None:
         "step 50  mel 0.510  log_snr -0.200  adversarial 0.900  perplexity 300–400  1.25 steps/s, waiting 4%"
     )
     assert headline({"step": 3, "validation/mel": 0.5}) == "step 3  validation/mel 0.500"
+
+
+def test_lengths_of_time_are_told_in_two_units() -> None:
+    assert [clock(s) for s in (0.4, 45, 60, 725, 3599.9, 7395)] == [
+        "0 s",
+        "45 s",
+        "1 min 0 s",
+        "12 min 5 s",
+        "1 h 0 min",
+        "2 h 3 min",
+    ]
+
+
+def test_a_line_says_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
+    Bar(show=True).show({"step": 50, "progress": 0.25, "seconds": 100.0, "mel": 1.0})
+    assert capsys.readouterr().err.strip() == "step 50  mel 1.000  25%, 5 min 0 s left"
+
+
+def test_decoding_is_told_by_tenths(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = Bar(show=True)
+    for done in range(1, 101):
+        bar.decoding(done, 100)
+    lines = capsys.readouterr().err.split("\n")[:-1]
+    assert lines == [f"decoded {tenth} %" for tenth in range(10, 101, 10)]

@@ -220,3 +220,12 @@ def test_two_processes_train_one_codec(sound: Path, tmp_path: Path) -> None:
     assert (last.step, last.state["processes"], last.state["data"]["samples"]) == (5, 2, 5 * 2 * 4)
     own = [last.own(rank) for rank in (0, 1)]
     assert own[0] and own[1] and own[0]["random"]["torch"] != own[1]["random"]["torch"]
+
+
+def test_a_run_says_what_it_is_and_that_little_sound_is_learnt_by_heart(
+    sound: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(small_recipe("steps=1", "adversarial_on_cpu=false"), sound, tmp_path / "run", show=True)
+    told = capsys.readouterr().err
+    assert "1 steps of" in told and "of sound\n" in told
+    assert "learnt by heart" in told

@@ -58,11 +58,10 @@ class Meter:
 class Journal:
     """Writes what the first process sees; made with `run=None` it says nothing, for all other processes."""
 
-    def __init__(self, run: Path | None, step: int = 0, show: bool = False) -> None:
-        self.run = run
+    def __init__(self, run: Path | None, step: int = 0, bar: Bar | None = None) -> None:
+        self.run, self.bar = run, bar or Bar(False)
         self._board: Any = None
         self._heard = False  # the originals are written once
-        self.bar = Bar(show and run is not None)
         if run is not None:
             run.mkdir(parents=True, exist_ok=True)
             _rewind(run / METRICS, step)
@@ -99,8 +98,7 @@ class Journal:
         self._heard = True
 
     def close(self) -> None:
-        """Take the bar away and finish the files."""
-        self.bar.close()
+        """Finish the files."""
         if self._board:
             self._board.close()
 
@@ -116,6 +114,7 @@ class Bar:
     def __init__(self, show: bool) -> None:
         self._bars: Any = None
         self._console: Any = None
+        self._decoded = 0  # tenths told of
         if show:
             from rich.console import Console
 
@@ -133,12 +132,20 @@ class Bar:
         if self._bars:
             self._bars.update(self._task, completed=min(1.0, done))
 
+    def decoding(self, done: float, total: float) -> None:
+        """So many hours of the sound are decoded; a line every tenth of them where there is no bar to move."""
+        if self._bars:
+            self._bars.update(self._task, completed=done / total, description="decoding")
+        elif (tenth := int(10 * done / total)) > self._decoded:
+            self._decoded = tenth
+            self.say(f"decoded {10 * tenth} %")
+
     def show(self, row: Mapping[str, Any]) -> None:
         """The figures that matter, of one row."""
         if self._bars and "progress" in row:
             self._bars.update(self._task, description=headline(row))
         else:
-            self.say(headline(row))
+            self.say("  ".join([headline(row), *remaining(row)]))
 
     def say(self, sentence: str) -> None:
         """One line that stays."""
@@ -161,6 +168,21 @@ def headline(row: Mapping[str, Any]) -> str:
     if "steps_per_second" in row:
         parts.append(f"{row['steps_per_second']:.2f} steps/s, waiting {row['wait_share']:.0%}")
     return "  ".join(parts)
+
+
+def remaining(row: Mapping[str, Any]) -> list[str]:
+    """How much of a run is over and what is left at the same pace, for lines that stand beside no bar."""
+    done, seconds = row.get("progress", 0.0), row.get("seconds", 0.0)
+    return [f"{done:.0%}, {clock(seconds / done - seconds)} left"] if done and seconds else []
+
+
+def clock(seconds: float) -> str:
+    """A length of time in its two largest units: 45 s, 12 min 5 s, 2 h 3 min."""
+    whole = round(seconds)
+    for unit, size, lower, part in (("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // part} {lower}"
+    return f"{whole} s"
 
 
 def kept_lines(path: Path, step: int) -> Iterator[str]:

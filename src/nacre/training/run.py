@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from .batches import Batches
 from .checkpoint import RECIPE, Checkpoint, Checkpoints
 from .crops import Crops, CropSpec
 from .data import open_corpus
-from .journal import Journal
+from .journal import Bar, Journal, clock
 from .recipe import Recipe, read_recipe
 from .shards import Source
 from .trainer import Material, Trainer, adversarial
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 SHOWN_WARNINGS = 10  # of files that could not be used
+LITTLE = 1800.0  # seconds of sound; with less a codec that starts from nothing learns them by heart
 VALIDATION_SEED = 7919  # other places of the sound than training begins with
 
 
@@ -70,15 +71,16 @@ def train(
     codec = recipe.build()
     if start and not checkpoint:
         load_generator(codec, start)
-    material = open_material(recipe, codec, data, accelerator)
-    journal = Journal(out if accelerator.is_main_process else None, checkpoint.step if checkpoint else 0, show)
-    with closing(journal), material.batches:
-        for sentence in material.warnings[:SHOWN_WARNINGS]:
-            journal.bar.say(sentence)
-        trainer = Trainer(recipe, codec, material, accelerator)
-        seed_all(recipe.seed + 1 + accelerator.process_index)  # built alike, trained each on other draws
-        _begin(trainer, checkpoint, start, journal)
-        trainer.run(journal, checkpoints)
+    bar = Bar(show and accelerator.is_main_process)
+    with closing(bar), closing(open_material(recipe, codec, data, accelerator, bar)) as material:
+        journal = Journal(out if accelerator.is_main_process else None, checkpoint.step if checkpoint else 0, bar)
+        with closing(journal):
+            for sentence in _opening(recipe, material, fresh=not (start or checkpoint)):
+                bar.say(sentence)
+            trainer = Trainer(recipe, codec, material, accelerator)
+            seed_all(recipe.seed + 1 + accelerator.process_index)  # built alike, trained each on other draws
+            _begin(trainer, checkpoint, start, journal)
+            trainer.run(journal, checkpoints)
     if weights and accelerator.is_main_process:
         finish(out, weights)
     if accelerator.num_processes > 1:
@@ -102,8 +104,10 @@ def recipe_for(
     return read_recipe(path, overrides)
 
 
-def open_material(recipe: Recipe, codec: Codec, data: Data, accelerator: Accelerator) -> Material:
-    """The batches of this process and the clips that checkpoints are judged by."""
+def open_material(
+    recipe: Recipe, codec: Codec, data: Data, accelerator: Accelerator, bar: Bar | None = None
+) -> Material:
+    """The batches of this process and the clips that checkpoints are judged by; `bar` tells how far decoding is."""
     rate, channels = codec.info.sample_rate, codec.info.channels
     length = round(recipe.crop * rate)
     corpus = open_corpus(data.source, rate, channels, exclude=data.exclude, cache=data.cache)
@@ -120,10 +124,22 @@ def open_material(recipe: Recipe, codec: Codec, data: Data, accelerator: Acceler
         augmenter = Augmenter(
             recipe.augment, rate, length, seed=recipe.seed, rank=accelerator.process_index, background=background
         )
-        crops = corpus.crops(spec(augmenter.source_length, recipe.seed), accelerator.device)
+        crops = corpus.crops(
+            spec(augmenter.source_length, recipe.seed), accelerator.device, bar.decoding if bar else None
+        )
     batches = Batches(crops, augmenter, accelerator.device, data.workers)
     fixed = judge.streaming(CropSpec(length, recipe.validation_clips, VALIDATION_SEED))
-    return Material(batches, fixed.batch(0), corpus.warnings)
+    return Material(batches, fixed.batch(0), corpus.warnings, corpus.seconds)
+
+
+def _opening(recipe: Recipe, material: Material, fresh: bool) -> Iterator[str]:
+    """What a run is, and what may be wrong with it."""
+    yield from material.warnings[:SHOWN_WARNINGS]
+    length = f"{recipe.minutes:g} minutes" if recipe.minutes else f"{recipe.steps} steps"
+    sound = clock(material.seconds)
+    yield f"{recipe.name}: {length} of {recipe.batch} crops of {recipe.crop:g} s, from {sound} of sound"
+    if fresh and material.seconds < LITTLE:
+        yield "so little sound is soon learnt by heart; give more, or go on from trained weights with --from"
 
 
 def seed_all(seed: int) -> None:

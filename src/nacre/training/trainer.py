@@ -42,6 +42,11 @@ class Material:
     batches: Batches  # of [B, C, T]
     validation: Tensor  # [B, C, T], never learnt from as they stand
     warnings: tuple[str, ...] = ()  # a sentence for each file that could not be used
+    seconds: float = 0.0  # of sound in all
+
+    def close(self) -> None:
+        """Let go of what reads the sound."""
+        self.batches.close()
 
 
 class Trainer:
