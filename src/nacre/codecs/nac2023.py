@@ -48,9 +48,7 @@ class NAC2023(Codec):
     decoder: Blocks
     quantizer: ResidualVQ
 
-    def __init__(
-        self, config: NAC2023Config = PRESETS["nac-2023"], name: str = "nac-2023", digest: str = ""
-    ) -> None:
+    def __init__(self, config: NAC2023Config = PRESETS["nac-2023"], name: str = "nac-2023", digest: str = "") -> None:
         super().__init__()
         seanet, sizes = config.seanet, (config.codebook_size,) * config.levels
         self.config = config
