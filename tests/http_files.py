@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import socketserver
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -92,6 +93,10 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, File] = {}
         self.address = f"http://127.0.0.1:{self.server_port}"
+
+    def server_bind(self) -> None:
+        socketserver.TCPServer.server_bind(self)  # HTTPServer's asks a name server, who may not be there
+        self.server_name, self.server_port = "localhost", self.server_address[1]
 
     def put(self, path: str, data: bytes, **how: object) -> File:
         self.files[path] = File(data, **how)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from nacre.downloads import Bar, Patience, Remote, cache_folder, fetch, mirrored
 
 DATA = bytes(range(256)) * 1024  # a quarter of a megabyte
 HASH = hashlib.sha256(DATA).hexdigest()
-QUICK = Patience(stall=0.3, tries=3, pause=0.01)
+QUICK = Patience(stall=20, tries=3, pause=0.01)
 
 
 @pytest.fixture
@@ -108,14 +108,17 @@ def test_all_bytes_are_here_and_only_the_name_is_missing(server: Server, tmp_pat
 
 
 def test_a_stall_ends_in_another_try_and_then_in_a_sentence(server: Server, tmp_path: Path) -> None:
-    file = server.put("/w.bin", DATA, cuts=[100_000], stall=1.0)
+    file = server.put("/w.bin", DATA, cuts=[100_000], stall=30)
+    remote, hasty = Remote(f"{server.address}/w.bin"), Patience(stall=0.5, tries=3, pause=0.01)
     began = time.monotonic()
-    assert get(server, tmp_path).read_bytes() == DATA
-    assert time.monotonic() - began < 1.0 and len(file.asked) == 2
+    assert fetch(remote, tmp_path / "w.bin", patience=hasty).read_bytes() == DATA
+    assert time.monotonic() - began < 20 and len(file.asked) >= 2
     (tmp_path / "w.bin").unlink()
-    file.cuts = [10, 10, 10, 10]
-    with pytest.raises(MissingError, match=r"sent nothing for 0.3 s; 30 bytes came and are kept: try again to go on"):
-        get(server, tmp_path)
+    file.cuts = [10] * 9
+    with pytest.raises(
+        MissingError, match=r"sent nothing for 0.5 s; [1-3]0 bytes came and are kept: try again to go on"
+    ):
+        fetch(remote, tmp_path / "w.bin", patience=hasty)
 
 
 def test_errors_that_pass_are_waited_for(server: Server, tmp_path: Path) -> None:
@@ -225,11 +228,16 @@ def test_two_processes_fetch_once(server: Server, tmp_path: Path) -> None:
     file = server.put("/w.bin", DATA, cuts=[100_000], stall=0.5)
     code = (
         "import sys; from nacre.downloads import *; from pathlib import Path\n"
-        f"fetch(Remote('{server.address}/w.bin'), Path(sys.argv[1]), patience=Patience(5, 3, 0.01))\n"
+        f"fetch(Remote('{server.address}/w.bin'), Path(sys.argv[1]), patience=Patience(60, 3, 0.01))\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "w.bin")]
     both = [subprocess.Popen(command) for _ in range(2)]
-    assert [process.wait(30) for process in both] == [0, 0]
+    try:
+        assert [process.wait(100) for process in both] == [0, 0]
+    finally:
+        for process in both:
+            process.kill()
+            process.wait()
     assert (tmp_path / "w.bin").read_bytes() == DATA
     assert len(file.asked) == 2
     assert left(tmp_path) == {"w.bin"}
@@ -239,7 +247,7 @@ def test_a_killed_process_leaves_what_came_and_no_lock(server: Server, tmp_path:
     file = server.put("/w.bin", DATA, cuts=[100_000], stall=30)
     code = f"import sys; from nacre.downloads import *; fetch(Remote('{server.address}/w.bin'), sys.argv[1])"
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "w.bin")])
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (tmp_path / "w.bin.part").is_file() or (tmp_path / "w.bin.part").stat().st_size < 60_000:
         assert time.monotonic() < deadline
         time.sleep(0.02)
