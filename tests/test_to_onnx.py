@@ -59,7 +59,7 @@ def test_weights_are_stored_once_and_bases_not_at_all(pearl: Pearl, folder: Path
     for name in ("encoder.onnx", "decoder.onnx"):
         graph = onnx.load(folder / name, load_external_data=False).graph
         assert (folder / name).stat().st_size < 100_000
-        external = {t.name.removesuffix(".half") for t in graph.initializer if t.external_data}
+        external = {t.name.removesuffix(".stored") for t in graph.initializer if t.external_data}
         assert external <= coding_keys(pearl)
         assert len(external) > 20
 

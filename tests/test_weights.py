@@ -111,3 +111,16 @@ def test_no_weights_and_broken_weights(tmp_path: Path) -> None:
         load_generator(RECIPE.build(), tmp_path)
     with pytest.raises(MissingError, match="no checkpoint"):
         finish(tmp_path, tmp_path / "out")
+
+
+def test_weights_of_eight_bits_are_trained_on_like_others(tmp_path: Path) -> None:
+    codec_and_run(tmp_path / "run")
+    recipe = tmp_path / "run" / "checkpoints" / "step-00000007" / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("weight_bits = 16", "weight_bits = 8"))
+    finish(tmp_path / "run", tmp_path / "weights")
+    stored = load_file(tmp_path / "weights" / "model.safetensors")
+    assert any(tensor.dtype is torch.int8 for tensor in stored.values())
+    codec, onnx = RECIPE.build().eval(), OnnxCodec(tmp_path / "weights")
+    load_generator(codec, tmp_path / "weights")
+    wave = np.random.default_rng(1).normal(0, 0.1, (1, 1, 3000)).astype(np.float32)
+    assert all(np.array_equal(a, b) for a, b in zip(codec.encode(wave).levels, onnx.encode(wave).levels, strict=True))

@@ -18,8 +18,8 @@ from ..codecs.base import Codec
 from ..codecs.pearl import Pearl
 from ..codes import CodecInfo
 from ..errors import DamagedError, InputError, MissingError
-from ..nn.weight_norm import fuse
 from ..onnx_runtime import CONFIG_KEY, INFO_KEY, WEIGHTS, info_from_json, tupled
+from .eight_bits import unpack
 from .keys import coding_keys
 
 ARCHITECTURE_KEY = "nacre.architecture"  # in the header: which file under `codecs/`; pearl's were written without
@@ -49,7 +49,7 @@ def load_folder(folder: str | Path) -> Codec:
         raise DamagedError(
             f"{path} does not say which codec it holds; expected a file written by nacre's export"
         ) from error
-    return _filled(fuse(codec), weights, info, path)
+    return _filled(codec.fold(), weights, info, path)
 
 
 def architecture_of(codec: Codec) -> str:
@@ -86,7 +86,8 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         with safe_open(path, framework="pt") as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
             return file.metadata() or {}, {
-                name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in weights.items()
+                name: tensor.float() if tensor.is_floating_point() else tensor
+                for name, tensor in unpack(weights).items()
             }
     except (SafetensorError, OSError) as error:
         raise DamagedError(f"{path} is no safetensors file: {error}") from error

@@ -1,7 +1,7 @@
 """Export a streaming codec to two ONNX graphs that share one weights file with torch.
 
-The folder that `export` writes holds `model.safetensors` (16-bit weights, loadable by torch) and two small graphs
-whose initializers point into it, so every weight is stored once. Fourier bases are not stored at all: the graphs
+The folder that `export` writes holds `model.safetensors` (weights of 16 or 8 bits, loadable by torch) and two small
+graphs whose initializers point into it, so every weight is stored once. Fourier bases are not stored at all: the graphs
 compute them from a table of one turn, and ONNX Runtime folds that into a constant when it loads.
 """
 
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -36,22 +38,24 @@ from ..onnx_runtime import (
     info_to_json,
     level_names,
 )
+from .eight_bits import SCALE, pack, unpack
 from .from_safetensors import ARCHITECTURE_KEY, architecture_of
 from .keys import coding_keys, digest
 
 OPSET = 17
 
 
-def export(codec: Codec, folder: str | Path) -> CodecInfo:
+def export(codec: Codec, folder: str | Path, bits: Literal[8, 16] = 16) -> CodecInfo:
     """Write `codec` as two graphs and their weights; returns its info with the digest filled in.
 
-    The codec's weights are rounded to 16 bits in place, so that torch and ONNX go on with the same numbers.
+    The codec's weights are rounded to so many bits in place, so that torch and ONNX go on with the same numbers.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     codec.eval()
-    weights = {name: codec.state_dict()[name].detach().half().contiguous() for name in sorted(coding_keys(codec))}
-    codec.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, strict=False)
+    exact = {name: codec.state_dict()[name].detach() for name in sorted(coding_keys(codec))}
+    weights = {name: _narrow(tensor).contiguous() for name, tensor in (pack(exact) if bits == 8 else exact).items()}
+    codec.load_state_dict({name: tensor.float() for name, tensor in unpack(weights).items()}, strict=False)
     info = replace(codec.info, digest=digest(weights))
     codec.info = info
     metadata = {
@@ -65,6 +69,10 @@ def export(codec: Codec, folder: str | Path) -> CodecInfo:
     _write(EncoderGraph(codec), (wave,), folder / ENCODER)
     _write(DecoderGraph(codec), levels, folder / DECODER)
     return info
+
+
+def _narrow(tensor: Tensor) -> Tensor:
+    return tensor.half() if tensor.is_floating_point() else tensor
 
 
 class EncoderGraph(nn.Module):
@@ -135,23 +143,34 @@ def _write(graph: EncoderGraph | DecoderGraph, example: tuple[Tensor, ...], path
 
 
 def _share_weights(model: onnx.ModelProto, weights: Path) -> None:
-    """Point initializers into the safetensors file, at 16 bits, and cast them back to 32 where they are used."""
+    """Point initializers into the safetensors file, as narrow as they are, and widen them where they are used."""
     raw = weights.read_bytes()
     size = int.from_bytes(raw[:8], "little")
     table = json.loads(raw[8 : 8 + size])
-    casts = []
-    for tensor in list(model.graph.initializer):
-        if tensor.name not in table:
-            continue
-        begin, end = table[tensor.name]["data_offsets"]
-        stored = TensorProto(name=f"{tensor.name}.half", data_type=TensorProto.FLOAT16, dims=tensor.dims)
-        stored.data_location = TensorProto.EXTERNAL
+    kinds = {"F16": TensorProto.FLOAT16, "I8": TensorProto.INT8}
+
+    def stored(name: str, dims: Sequence[int]) -> str:
+        """An initializer that holds the bytes of `name` in the file, and its name."""
+        begin, end = table[name]["data_offsets"]
+        tensor = TensorProto(name=f"{name}.stored", data_type=kinds[table[name]["dtype"]], dims=dims)
+        tensor.data_location = TensorProto.EXTERNAL
         for key, value in {"location": weights.name, "offset": 8 + size + begin, "length": end - begin}.items():
-            stored.external_data.add(key=key, value=str(value))
-        casts.append(helper.make_node("Cast", [stored.name], [tensor.name], to=TensorProto.FLOAT))
+            tensor.external_data.add(key=key, value=str(value))
+        model.graph.initializer.append(tensor)
+        return tensor.name
+
+    wider = []
+    for tensor in [tensor for tensor in model.graph.initializer if tensor.name in table]:
         model.graph.initializer.remove(tensor)
-        model.graph.initializer.append(stored)
-    _prepend(model, casts)
+        name, dims = tensor.name, list(tensor.dims)
+        scaled = table[name]["dtype"] == "I8"
+        result = f"{name}.whole" if scaled else name
+        wider.append(helper.make_node("Cast", [stored(name, dims)], [result], to=TensorProto.FLOAT))
+        if scaled:
+            rows = stored(name + SCALE, [dims[0], *[1] * (len(dims) - 1)])
+            wider.append(helper.make_node("Cast", [rows], [f"{name}.rows"], to=TensorProto.FLOAT))
+            wider.append(helper.make_node("Mul", [result, f"{name}.rows"], [name]))
+    _prepend(model, wider)
 
 
 def _compute_bases(model: onnx.ModelProto, graph: nn.Module) -> None:

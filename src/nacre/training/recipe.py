@@ -16,13 +16,17 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ..codecs.base import Codec
+from ..codecs.hilcodec import HILCodec, HILCodecConfig
 from ..codecs.pearl import Pearl, PearlConfig
 from ..errors import InputError
 from .adversarial import FeatureMatching
 from .augment import Augment
 from .losses import MelLossConfig
 
-ARCHITECTURES: dict[str, tuple[type[Any], Callable[..., Codec]]] = {"pearl": (PearlConfig, Pearl)}
+ARCHITECTURES: dict[str, tuple[type[Any], Callable[..., Codec]]] = {
+    "pearl": (PearlConfig, Pearl),
+    "hilcodec": (HILCodecConfig, HILCodec),
+}
 LEAST = {  # what a setting may not fall under
     "crop": 0.01,
     "batch": 1,
@@ -63,7 +67,7 @@ class Recipe:
     """Everything that decides how a run goes, except its data and its hardware."""
 
     name: str = "pearl-24k"  # of the model, in every file that it writes
-    architecture: Literal["pearl"] = "pearl"
+    architecture: Literal["pearl", "hilcodec"] = "pearl"
     seed: int = 0
     # length: `steps`, or with `minutes` above zero so much wall clock, over all sittings
     steps: int = 200_000
@@ -102,6 +106,7 @@ class Recipe:
     checkpoint_every: int = 500
     keep_last: int = 2
     keep_best: bool = True
+    weight_bits: Literal[8, 16] = 16  # of the finished weights; 8: whole numbers and a scale a row, half the file
     # tables
     codec: Any = field(default_factory=PearlConfig)  # the architecture's config
     weights: Weights = field(default_factory=Weights)

@@ -1,7 +1,7 @@
 """The layout of `weights/NAME/`: what a run leaves for others to use and to train on.
 
 `model.safetensors` and the two ONNX graphs (converters/to_onnx.py), `discriminators.safetensors` where the run had
-any, and `recipe.toml`. Weights have 16 bits.
+any, and `recipe.toml`. Weights have 16 bits, or 8 where the recipe says so; those of discriminators 16.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..codecs.base import Codec
 from ..codes import CodecInfo
+from ..converters.eight_bits import unpack
 from ..converters.keys import coding_keys
 from ..converters.to_onnx import export
 from ..errors import DamagedError, InputError, MissingError
@@ -34,7 +35,7 @@ def finish(run: str | Path, folder: str | Path, best: bool = False) -> CodecInfo
     recipe = read_recipe(checkpoint.folder / RECIPE)
     codec = recipe.build()
     codec.load_state_dict(checkpoint.tensors("average"))
-    info = export(codec, folder)
+    info = export(codec.fold(), folder, recipe.weight_bits)
     if checkpoint.has("discriminators"):
         halves = {name: _half(tensor) for name, tensor in checkpoint.tensors("discriminators").items()}
         (folder / DISCRIMINATORS).write_bytes(save(halves))  # save_file would keep it from other users
@@ -89,7 +90,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise MissingError(f"no {path.name} in {path.parent}; expected a folder that `nacre train` finished")
     try:
-        return {name: _single(tensor) for name, tensor in load_file(path).items()}
+        return {name: _single(tensor) for name, tensor in unpack(load_file(path)).items()}
     except (OSError, SafetensorError) as error:
         raise DamagedError(f"{path} is not a whole safetensors file") from error
 
