@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..codes import CodecInfo, Level
 from ..contract import CodecContract, Wave
 from ..nn.state import State
+from ..nn.weight_norm import fuse
 from ..quantizers.base import Quantized, Quantizer
 
 
@@ -52,6 +53,10 @@ class Codec(nn.Module, CodecContract):
     def transmit(self, z: Tensor) -> Tensor:
         """Quantized latents as they reach the decoder; what trains for a bad line loses some here."""
         return z
+
+    def fold(self) -> Self:
+        """Make weights plain (weight norm, and constants where an architecture has some), for use; returns itself."""
+        return fuse(self)
 
     @property
     def device(self) -> torch.device:

@@ -14,7 +14,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Self, cast
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from ..nn.blocks import Chain
 from ..nn.norms import L2Norm
 from ..nn.separable import Depthwise, DepthwiseTranspose, FromSamples, Pointwise, ToSamples, history
 from ..nn.state import State
-from ..nn.weight_norm import fuse, normalise
+from ..nn.weight_norm import normalise
 from ..quantizers.codebook import CodebookConfig
 from ..quantizers.kmeans import exporting
 from ..quantizers.rvq import ResidualVQ, ResidualVQConfig
@@ -135,15 +135,15 @@ class HILCodec(Codec):
             sounds.append(super().decode_frames([level[:, i : i + PIECE] for level in levels], state))
         return np.concatenate(sounds, axis=2)
 
-    def fold(self) -> HILCodec:
+    def fold(self) -> Self:
         """Make weights plain and take all constants of a branch or an end into them, for use; returns itself."""
-        fuse(self)
+        super().fold()
         for part in self.modules():
             if isinstance(part, Unit | Spectrum | Encoder | Decoder):
                 part.fold()
         return self
 
-    def unfold(self) -> HILCodec:
+    def unfold(self) -> Self:
         """The inverse of `fold`, but for weight norm; gains come back as what leaves the branch as it is."""
         for part in self.modules():
             if isinstance(part, Unit | Spectrum | Encoder | Decoder):
