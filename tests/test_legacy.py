@@ -115,7 +115,7 @@ def test_a_pipe_may_give_less_than_asked(path: Path) -> None:
 def test_a_file_cut_anywhere_is_an_error(path: Path) -> None:
     data = path.read_bytes()
     step = 1 if len(data) < 2000 else 61
-    # a .nac of 2023 cannot know how many blocks it had, nor that a first block of whole frames was not all of a short sound
+    # a .nac of 2023 cannot know how many blocks it had, nor whether whole frames of a first block are all of a sound
     likely = {len(data) - 750, len(data) - 1500, *(13 + -(-60 * k // 8) for k in range(1, 100))}
     for size in set(range(0, len(data), step)) - (likely if path.name == "null.nac" else set()):
         with pytest.raises(NacreError):

@@ -1,6 +1,6 @@
 """NAC (2023): a SEANet that hears both sides, in blocks of two seconds, around a residual quantizer of 48 levels.
 
-The codec of the student project Neural-Audio-Compression (Tribhuvan University 2023, MIT), which calls the model SwarModel.
+The codec of the student project Neural-Audio-Compression (Tribhuvan University 2023, MIT), which calls it SwarModel.
 Weights come in through `converters/from_nac2023.py`; its `.nac` files through `container/nac0.py`. They code blocks of
 32 000 samples, each as if nothing lay around it, and so does this: a stream waits for a block, and then gives the very
 numbers of the whole file, for they are the same computation.
