@@ -33,6 +33,7 @@ class CodecInfo:
     delay: int = 0  # samples by which decoded audio lags the codes; dropped at the start
     preroll: int = 0  # frames a decoder must hear before a place to give the whole file's samples there
     segment: int = 0  # frames that one `Codes.scale` value covers, 0 for codecs without scale
+    overlap: int = 0  # samples that a segment, coded by itself, shares with the one after it
     # samples beyond its frame that a stream waits for, there and back; says nothing of the codes, so files leave it out
     lookahead: int = field(default=0, compare=False)
     # lost frames in a row that the decoder was trained to make up, told as code -1 in every level; not in files either
@@ -50,6 +51,8 @@ class CodecInfo:
             )
         if min(self.codebook_sizes) < 2 or max(self.codebook_sizes) > MAX_CODEBOOK or min(self.strides) < 1:
             raise InputError(f"codebooks hold 2 to {MAX_CODEBOOK} entries and strides are positive, got {self}")
+        if self.overlap and not (0 < 2 * self.overlap <= self.segment * self.hop and not self.delay):
+            raise InputError(f"segments overlap by at most half of themselves, and without delay, got {self}")
 
     @property
     def levels(self) -> int:
@@ -97,13 +100,34 @@ class CodecInfo:
             raise InputError(f"{self.name} has 1 to {self.levels} levels, got {levels!r}")
         return int(levels)
 
+    @property
+    def step(self) -> int:
+        """Samples from the start of one segment to the next one's, 0 for codecs without overlap."""
+        return self.segment * self.hop - self.overlap if self.overlap else 0
+
     def frames(self, length: int) -> int:
         """Frames that code `length` samples: enough for the decoder's delay, none for silence of no length."""
+        if self.step and length:
+            whole, rest = divmod(length - 1, self.step)  # the last segment is no longer than a step
+            return whole * self.segment + rest // self.hop + 1
         return -(-(length + self.delay) // self.hop) if length else 0
 
     def span(self, start: int, stop: int) -> int:
         """Samples that decoding frames `start` to `stop` of a running stream brings out."""
-        return max(0, stop * self.hop - self.delay) - max(0, start * self.hop - self.delay)
+        return self._sounded(stop) - self._sounded(start)
+
+    def place(self, sample: int) -> int:
+        """The last frame from which a decoder must go to give `sample`, were it not for `preroll`."""
+        if self.step:
+            return max(0, sample - self.overlap) // self.step * self.segment
+        return (sample + self.delay) // self.hop
+
+    def _sounded(self, frames: int) -> int:
+        """Samples that the first `frames` frames stand for; of overlapping segments, all that was heard of them."""
+        if not self.step:
+            return max(0, frames * self.hop - self.delay)
+        whole, rest = divmod(frames, self.segment)
+        return whole * self.step + max(rest * self.hop, self.overlap if whole else 0)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -88,13 +88,7 @@ class Stream:
     def encode(self, wave: Wave, last: bool = False) -> Codes:
         """Push samples `[B, C, T]`, get the codes of every frame that is now whole; `last` also codes the rest."""
         info = self.codec.info
-        wave = check_wave(wave, info)
-        if self._ended:
-            raise InputError("this stream has ended (last=True was given); open another with codec.stream()")
-        if self._pending is not None and len(self._pending) != len(wave):
-            raise InputError(f"this stream began with a batch of {len(self._pending)}, got {len(wave)}; open another")
-        self._heard += wave.shape[2]
-        buffer = wave if self._pending is None else np.concatenate([self._pending, wave], axis=2)
+        buffer = self._take(wave)
         unit = info.hop * info.stride
         if last:
             self._ended = True
@@ -109,6 +103,16 @@ class Stream:
         done = info.span(0, self._sent)
         length = (self._heard if last else min(done, self._heard)) - info.span(0, start)
         return Codes(levels, length, info, start)
+
+    def _take(self, wave: Wave) -> Wave:
+        """What waits and `wave` behind it; an error when it does not belong to this stream."""
+        wave = check_wave(wave, self.codec.info)
+        if self._ended:
+            raise InputError("this stream has ended (last=True was given); open another with codec.stream()")
+        if self._pending is not None and len(self._pending) != len(wave):
+            raise InputError(f"this stream began with a batch of {len(self._pending)}, got {len(wave)}; open another")
+        self._heard += wave.shape[2]
+        return wave if self._pending is None else np.concatenate([self._pending, wave], axis=2)
 
     def _blocks(self, wave: Wave, unit: int) -> tuple[Level, ...]:
         info = self.codec.info
@@ -130,16 +134,7 @@ class Stream:
         Of frames marked lost in a row the codec makes up the first `info.conceals`; the rest come out silent. A codec that looks ahead gives fewer at first; `last` brings out what is still owed, and begins anew.
         """
         info = self.codec.info
-        if not isinstance(codes, Codes):
-            raise InputError(f"decode takes the Codes that encode gives, got {type(codes).__name__}")
-        if (codes.info.name, codes.info.digest) != (info.name, info.digest):
-            raise InputError(
-                f"these codes were made by {codes.info.name} ({codes.info.digest or 'no digest'}), "
-                f"this codec is {info.name} ({info.digest or 'no digest'}); decode them with the codec that made them"
-            )
-        if self._expected is not None and codes.start != self._expected:
-            raise InputError(f"expected codes that start at frame {self._expected}, got frame {codes.start}")
-        self._expected = codes.start + codes.frames
+        self._follow(codes)
         parts = []
         for piece in _pieces(codes, max(1, round(BLOCK_SECONDS * info.frame_rate) // info.stride) * info.stride):
             if piece.lost is None:
@@ -155,6 +150,20 @@ class Stream:
         if not parts:
             return np.zeros((codes.batch, info.channels, 0), np.float32)
         return np.concatenate(parts, axis=2)
+
+    def _follow(self, codes: Codes) -> None:
+        """An error unless `codes` are this codec's and go on where the last ones ended."""
+        info = self.codec.info
+        if not isinstance(codes, Codes):
+            raise InputError(f"decode takes the Codes that encode gives, got {type(codes).__name__}")
+        if (codes.info.name, codes.info.digest) != (info.name, info.digest):
+            raise InputError(
+                f"these codes were made by {codes.info.name} ({codes.info.digest or 'no digest'}), "
+                f"this codec is {info.name} ({info.digest or 'no digest'}); decode them with the codec that made them"
+            )
+        if self._expected is not None and codes.start != self._expected:
+            raise InputError(f"expected codes that start at frame {self._expected}, got frame {codes.start}")
+        self._expected = codes.start + codes.frames
 
     def _gap(self, piece: Codes) -> Wave:
         """Sound for frames that never came: made up while the codec can, one more to fade out, then silence."""

@@ -186,7 +186,7 @@ class _Stretch:
         """The sound, in order; the decoder hears `preroll` frames before it."""
         info, first = codec.info, 0
         if self.begin:
-            first = reader.seek_frame(max(0, (self.begin + info.delay) // info.hop - info.preroll))
+            first = reader.seek_frame(max(0, info.place(self.begin) - info.preroll))
         place = info.span(0, first)
         for wave in self._decoded(codec, reader):
             last = wave.shape[2] if self.end is None else max(0, self.end - place)

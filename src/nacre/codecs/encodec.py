@@ -1,28 +1,34 @@
-"""EnCodec at 24 kHz: a causal SEANet with an LSTM on both sides of a residual quantizer.
+"""EnCodec: a SEANet with an LSTM on both sides of a residual quantizer; mono and causal, stereo in segments, or music.
 
-Défossez et al. 2022 (arXiv 2210.13438). Official weights come in through `converters/from_encodec.py`; codes and sound
-are then those of the package. Where a signal begins its layers see it mirrored, so the first frames hear a few frames
-after them: a stream gives these together, and every later one as soon as it is whole.
+Défossez et al. 2022 (arXiv 2210.13438), and audiocraft's model at 32 kHz, which MusicGen speaks (Copet et al. 2023,
+arXiv 2306.05284). Official weights come in through `converters/from_encodec.py`; codes and sound are then those of
+the package. Where a signal begins the layers see it mirrored, so at 24 kHz the first frames hear a few frames after
+them: a stream gives these together, and every later one as soon as it is whole.
 
 Letters in shapes: `B` batch, `C` channels, `T` samples, `D` features, `F` frames.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from ..codes import CodecInfo, Level
 from ..contract import Stream, Wave
+from ..errors import InputError
+from ..nn.reach import lookahead
 from ..nn.seanet import SEANetConfig, SEANetDecoder, SEANetEncoder
 from ..quantizers.rvq import ResidualVQ, ResidualVQConfig
 from .base import Codec, Reconstruction
+from .encodec_segments import Scale, SegmentStream
 
 
 @dataclass(frozen=True)
 class EnCodecConfig:
-    """Sizes of a causal EnCodec."""
+    """Sizes of an EnCodec. The defaults are those at 24 kHz."""
 
     sample_rate: int = 24_000
     seanet: SEANetConfig = field(default_factory=SEANetConfig)  # both sides
@@ -30,13 +36,33 @@ class EnCodecConfig:
     codebook_size: int = 1024
     dropout: tuple[int, ...] = (2, 4, 8, 16, 32)  # level counts that training draws from: 1.5 to 24 kbps
     preroll: int = 75  # frames; an LSTM never quite forgets, so a place that is sought out is near, not equal
+    segment: int = 0  # samples that are coded by themselves, all brought to one loudness; 0: the whole sound as it is
+    overlap: int = 0  # samples that segments share
 
 
-PRESETS = {"encodec-24k": EnCodecConfig()}
+_MUSIC = SEANetConfig(filters=64, strides=(4, 4, 5, 8), identity_skip=True, causal=False, pad="zero")
+
+PRESETS = {
+    "encodec-24k": EnCodecConfig(),
+    "encodec-48k": EnCodecConfig(
+        sample_rate=48_000,
+        seanet=SEANetConfig(channels=2, causal=False, norm="time-group"),
+        levels=16,
+        dropout=(2, 4, 8, 16),
+        preroll=0,
+        segment=48_000,
+        overlap=480,
+    ),
+    # as audiocraft trains it; transformers mirrors the sound where audiocraft sees zeros
+    "encodec-32k": EnCodecConfig(32_000, _MUSIC, levels=4, codebook_size=2048, dropout=(), preroll=50),
+    "encodec-32k-hf": EnCodecConfig(
+        32_000, replace(_MUSIC, pad="reflect"), levels=4, codebook_size=2048, dropout=(), preroll=50
+    ),
+}
 
 
 class EnCodec(Codec):
-    """Sound at 24 kHz in up to 32 levels of 10 bits, 75 frames a second: 2 are 1.5 kbps, 8 are 6, all are 24."""
+    """Sound in nested levels; at 24 kHz 75 frames a second of 10 bits: 2 levels are 1.5 kbps, 8 are 6, all are 24."""
 
     encoder: SEANetEncoder
     decoder: SEANetDecoder
@@ -59,18 +85,61 @@ class EnCodec(Codec):
             hop=seanet.hop,
             codebook_sizes=sizes,
             preroll=config.preroll,
-            # what the last convolution of the encoder and the first of the decoder mirror before the first frame
-            lookahead=seanet.hop * (max(seanet.kernel, seanet.last_kernel) - 1),
+            segment=config.segment // seanet.hop,
+            overlap=config.overlap,
+            lookahead=self._lookahead(),
         )
 
+    def _lookahead(self) -> int:
+        config: EnCodecConfig = self.config
+        seanet = config.seanet
+        if config.segment:
+            return config.segment - seanet.hop
+        if seanet.causal:  # what the last convolution of the encoder and the first of the decoder mirror at the start
+            return seanet.hop * (max(seanet.kernel, seanet.last_kernel) - 1) if seanet.pad == "reflect" else 0
+        return lookahead(self.encoder, self.decoder, seanet.hop)
+
     def forward(self, wave: Tensor) -> Reconstruction:
-        """Code `[B, C, T]` and come back; layers pad a frame that is not whole themselves, as EnCodec's do."""
-        quantized = self.quantizer(self.encoder(wave))
-        return Reconstruction(self.decoder(quantized.z)[..., : wave.shape[-1]], quantized)
+        """Code `[B, C, T]` and come back; layers pad a frame that is not whole themselves, as EnCodec's do.
+
+        A model of segments takes one segment at most.
+        """
+        length, segment = wave.shape[-1], self.config.segment
+        if not segment:
+            quantized = self.quantizer(self.encoder(wave))
+            return Reconstruction(self.decoder(quantized.z)[..., :length], quantized)
+        if length > segment:
+            raise InputError(
+                f"{self.info.name} learns from segments of up to {segment} samples, got {length}; crop them"
+            )
+        even, scale = normalised(wave)
+        quantized = self.quantizer(self.encoder(even))
+        return Reconstruction(self.decoder(quantized.z)[..., :length] * scale, quantized)
 
     def stream(self, levels: int | None = None) -> Stream:
-        """A new two-way stream; its first frames come out together."""
-        return UnpaddedStream(self, self.info.check_levels(levels))
+        """A new two-way stream; without segments its first frames come out together."""
+        count = self.info.check_levels(levels)
+        return SegmentStream(self, self, count) if self.config.segment else UnpaddedStream(self, count)
+
+    @torch.inference_mode()
+    def encode_segment(self, wave: Wave, levels: int) -> tuple[tuple[Level, ...], Scale]:
+        """Levels `[B, F]` of one segment `[B, C, T]`, and how loud it was, `[B]`."""
+        even, scale = normalised(torch.from_numpy(wave).to(self.device))
+        z = self.encoder(even)
+        return tuple(level.cpu().numpy() for level in self.quantizer.encode(z, levels)), scale.flatten().cpu().numpy()
+
+    @torch.inference_mode()
+    def decode_segment(self, levels: tuple[Level, ...], scale: Scale) -> Wave:
+        """Sound `[B, C, F * hop]` of one segment."""
+        z = self.quantizer.decode([torch.from_numpy(level).to(self.device) for level in levels])
+        return np.array(self.decoder(z).float().cpu() * torch.from_numpy(scale)[:, None, None])
+
+
+def normalised(wave: Tensor) -> tuple[Tensor, Tensor]:
+    """`[B, C, T]` at a loudness of 1, and the RMS of its mono mix, `[B, 1, 1]`, which brings it back."""
+    mono = wave.mean(dim=1, keepdim=True)
+    scale = 1e-8 + mono.pow(2).mean(dim=2, keepdim=True).sqrt()
+    return wave / scale, scale
 
 
 class UnpaddedStream(Stream):

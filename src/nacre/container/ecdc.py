@@ -1,4 +1,7 @@
-"""EnCodec's `.ecdc`: a JSON header, then 10-bit codes, segment by segment. The bytes are in docs/legacy.md.
+"""EnCodec's `.ecdc`: a JSON header, then codes, segment by segment. The bytes are in docs/legacy.md.
+
+Codes take 10 bits each, or fewer where EnCodec's language model foretells them. That one computes in floating point,
+so such a file is read where it was written: the same machine, the same torch, the same number of threads.
 
 Letters in shapes: `K` levels, `F` frames.
 """
@@ -8,21 +11,33 @@ from __future__ import annotations
 import json
 import math
 import struct
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..codes import CodecInfo, Codes
 from ..errors import DamagedError, InputError
+from .arithmetic import ArithmeticDecoder, ArithmeticEncoder
 from .bits import pack, packed_size, unpack
 from .fields import MAX_LENGTH, check_whole, split_header, whole
 
 # By the name in the file. A segment of encodec-48k is 1 s, starts every 0.99 s and is coded by itself.
 ECDC_CODECS = {
     "encodec_24khz": CodecInfo("encodec-24k", "", 24000, 1, 320, (1024,) * 32),
-    "encodec_48khz": CodecInfo("encodec-48k", "", 48000, 2, 320, (1024,) * 16, segment=150),
+    "encodec_48khz": CodecInfo("encodec-48k", "", 48000, 2, 320, (1024,) * 16, segment=150, overlap=480),
 }
-_SEGMENT, _SEGMENT_STEP = 48000, 47520  # samples
 _WIDTH = 10
+_SYMBOLS_A_BIT = 5700  # the most that fit: every symbol keeps a share of 2^-23 for each of the 1023 others
+
+
+class LanguageModel(Protocol):
+    """What foretells codes: `EnCodecLM`, or anything else that gives the same whole numbers here and there."""
+
+    def predictor(self, levels: int) -> Callable[[NDArray[np.int64] | None], NDArray[np.int64]]:
+        """For one segment: from the codes `[K]` of the frame before (None at first) cumulative counts `[K, 1024]`."""
+        ...
 
 
 def segment_frames(info: CodecInfo, length: int, rounded: bool = False) -> tuple[int, ...]:
@@ -30,7 +45,7 @@ def segment_frames(info: CodecInfo, length: int, rounded: bool = False) -> tuple
 
     `rounded` counts as encodec 0.1.1 does when it reads, in floating point: for a few lengths one frame more.
     """
-    size, step = (_SEGMENT, _SEGMENT_STEP) if info.segment else (length, max(1, length))
+    size, step = (info.segment * info.hop, info.step) if info.segment else (length, max(1, length))
     sizes = [min(length - start, size) for start in range(0, length, step)]
     if rounded:
         return tuple(math.ceil(each / info.sample_rate * (info.sample_rate // info.hop)) for each in sizes)
@@ -46,8 +61,11 @@ def segment_places(info: CodecInfo, layout: tuple[int, ...]) -> int:
     return max(0, len(layout) - 1) * info.segment + sum(layout[-1:])
 
 
-def read_ecdc(data: bytes) -> tuple[Codes, dict[str, str | int | bool]]:
-    """The codes in the bytes of an `.ecdc` file, and its header as it stands there."""
+def read_ecdc(data: bytes, model: LanguageModel | None = None) -> tuple[Codes, dict[str, str | int | bool]]:
+    """The codes in the bytes of an `.ecdc` file, and its header as it stands there.
+
+    `model` is the language model that packed the file, if one did.
+    """
     fields, header, body = split_header(data, "!4xBI")
     if fields[0] != 0 or not isinstance(header, dict):
         raise InputError(
@@ -62,18 +80,20 @@ def read_ecdc(data: bytes) -> tuple[Codes, dict[str, str | int | bool]]:
     levels = whole(header.get("nc"), 1, info.levels, "nc, the number of codebooks,")
     if not isinstance(lm, bool):
         raise DamagedError(f"lm should be true or false, got a {type(lm).__name__}")
-    if lm:
-        raise InputError(
-            "this .ecdc is packed with EnCodec's language model, which nacre cannot run yet; "
-            "write it again without (encodec without -l)"
-        )
-    layout = _find_layout(info, length, levels, len(body))
     metadata: dict[str, str | int | bool] = {"m": name, "al": length, "nc": levels, "lm": lm}
-    return _unpack_segments(body, layout, levels, info, length), metadata
+    if not lm:
+        layout = _find_layout(info, length, levels, len(body))
+        return _unpack_segments(body, layout, levels, info, length), metadata
+    if model is None:
+        raise InputError(
+            "this .ecdc is packed with EnCodec's language model; read it from Python with model= (see docs/legacy.md), "
+            "or write it again without (encodec without -l)"
+        )
+    return _foretold_segments(body, levels, info, length, model), metadata
 
 
-def write_ecdc(codes: Codes) -> bytes:
-    """The `.ecdc` file, without language model, of one whole item of encodec-24k or encodec-48k codes."""
+def write_ecdc(codes: Codes, model: LanguageModel | None = None) -> bytes:
+    """The `.ecdc` file of one whole item of encodec-24k or encodec-48k codes, packed by `model` if there is one."""
     known = {info.name: key for key, info in ECDC_CODECS.items()}
     key = known[check_whole(codes, tuple(known), ".ecdc")]
     info = ECDC_CODECS[key]
@@ -88,13 +108,24 @@ def write_ecdc(codes: Codes) -> bytes:
     if info.segment and (codes.scale is None or codes.scale.shape != (1, len(layout))):
         raise InputError(f"{info.name} needs one scale for each of {len(layout)} segments; encode with the scale kept")
     rows = np.concatenate(codes.levels).T
-    header = json.dumps({"m": key, "al": codes.length, "nc": len(codes.levels), "lm": False}).encode()
+    header = json.dumps({"m": key, "al": codes.length, "nc": len(codes.levels), "lm": model is not None}).encode()
     parts = [struct.pack("!4sBI", b"ECDC", 0, len(header)), header]
     for i, frames in enumerate(layout):
         if codes.scale is not None and info.segment:
             parts.append(struct.pack("!f", codes.scale[0, i]))
-        parts.append(pack(rows[i * info.segment : i * info.segment + frames], _WIDTH))
+        segment = rows[i * info.segment : i * info.segment + frames]
+        parts.append(pack(segment, _WIDTH) if model is None else _foretell(segment, model))
     return b"".join(parts)
+
+
+def _foretell(rows: NDArray[np.int64], model: LanguageModel) -> bytes:
+    """The codes `[F, K]` of a segment, in as few bits as `model` leaves."""
+    encoder, predict, before = ArithmeticEncoder(), model.predictor(rows.shape[1]), None
+    for row in rows:
+        for code, counts in zip(row.tolist(), predict(before), strict=True):
+            encoder.push(code, counts)
+        before = row
+    return encoder.finish()
 
 
 def _layouts(info: CodecInfo, length: int) -> list[tuple[int, ...]]:
@@ -130,6 +161,31 @@ def _unpack_segments(body: bytes, layout: tuple[int, ...], levels: int, info: Co
         values = unpack(rest, frames * levels, _WIDTH)
         rows[i * info.segment : i * info.segment + frames] = values.reshape(frames, levels)
         rest = rest[packed_size(frames * levels, _WIDTH) :]
+    return _whole(rows, scale, info, length)
+
+
+def _foretold_segments(body: bytes, levels: int, info: CodecInfo, length: int, model: LanguageModel) -> Codes:
+    if length // info.hop * levels > _SYMBOLS_A_BIT * 8 * len(body):
+        raise DamagedError(f"{len(body)} bytes cannot hold codes for {length} samples: cut short, or a false length")
+    layout = segment_frames(info, length)
+    rows = np.zeros((segment_places(info, layout), levels), np.int64)
+    scale, rest = np.zeros((1, len(layout)), np.float32), memoryview(body)
+    for i, frames in enumerate(layout):
+        if info.segment:
+            if len(rest) < 4:
+                raise DamagedError(f"the file ends before segment {i} of {len(layout)}: cut short")
+            scale[0, i], rest = struct.unpack_from("!f", rest)[0], rest[4:]
+        decoder, predict, before = ArithmeticDecoder(rest), model.predictor(levels), None
+        for frame in range(i * info.segment, i * info.segment + frames):
+            rows[frame] = [decoder.pull(counts) for counts in predict(before)]
+            before = rows[frame]
+        rest = rest[decoder.used :]
+    if rest:
+        raise DamagedError(f"{len(rest)} bytes follow the codes: damaged, or packed by another model or machine")
+    return _whole(rows, scale, info, length)
+
+
+def _whole(rows: NDArray[np.int64], scale: NDArray[np.float32], info: CodecInfo, length: int) -> Codes:
     if not np.isfinite(scale).all() or (scale < 0).any():
         raise DamagedError("the scale of a segment is negative or not a number; the file is damaged there")
     return Codes(tuple(rows.T[:, None]), length, info, scale=scale if info.segment else None)

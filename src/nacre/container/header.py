@@ -27,6 +27,7 @@ LIMITS = {  # the largest value a header may hold, see docs/format.md
     "delay": 1 << 20,
     "preroll": 1 << 16,
     "segment": 1 << 16,
+    "overlap": 1 << 20,
     "unit": 1 << 16,
     "name": 64,
     "digest": 32,
@@ -37,6 +38,7 @@ LIMITS = {  # the largest value a header may hold, see docs/format.md
 }
 _RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 96000)
 _HOPS = (80, 120, 128, 160, 240, 256, 300, 320, 384, 480, 512, 600, 640, 960, 1920)
+_OVERLAPS = 1 << 17  # added to a segment, says that the overlap follows
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-._"
 _SOUNDS = {b"RIFF": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg", b"FORM": "AIFF", b"ID3": "MP3", b"\xff\xfb": "MP3"}
 _DIGEST_BYTES = 8  # of the usual digest, 16 hexadecimal digits
@@ -55,7 +57,7 @@ class Header:
     def __post_init__(self) -> None:
         info = self.info
         info.check_levels(self.levels)
-        for name in ("sample_rate", "channels", "hop", "levels", "delay", "preroll", "segment"):
+        for name in ("sample_rate", "channels", "hop", "levels", "delay", "preroll", "segment", "overlap"):
             _check(name, getattr(info, name))
         _check("stride", max(info.strides))
         _check("unit", self.unit)
@@ -171,7 +173,7 @@ def _metadata(header: Header) -> bytes:
         (_STRIDES, info.strides if max(info.strides) != 1 else []),
         (_DELAY, [info.delay] if info.delay else []),
         (_PREROLL, [info.preroll] if info.preroll else []),
-        (_SEGMENT, [info.segment] if info.segment else []),
+        (_SEGMENT, _pack_segment(info)),
     ]
     rest += varint(info.levels * (info.levels - 1) // 2 + header.levels - 1)
     rest += _pack_sizes(info.codebook_sizes)
@@ -206,7 +208,9 @@ def _parse(at: Cursor) -> Header:
     strides = tuple(at.varint(LIMITS["stride"]) for _ in range(count)) if flags & _STRIDES else ()
     delay = at.varint(LIMITS["delay"]) if flags & _DELAY else 0
     preroll = at.varint(LIMITS["preroll"]) if flags & _PREROLL else 0
-    segment = at.varint(LIMITS["segment"]) if flags & _SEGMENT else 0
+    segment = at.varint(2 * _OVERLAPS) if flags & _SEGMENT else 0
+    overlap = at.varint(LIMITS["overlap"]) if segment > _OVERLAPS else 0
+    segment %= _OVERLAPS
     name, size = _parse_name(at)
     if flags & _DIGEST:
         size = at.varint(LIMITS["digest"])
@@ -215,7 +219,7 @@ def _parse(at: Cursor) -> Header:
     tags = _parse_tags(at) if flags & _TAGS else {}
     if at.left:
         raise DamagedError(f"the header holds {at.left} bytes more than its fields take")
-    info = CodecInfo(name, digest, sample_rate, channels, hop, sizes, strides, delay, preroll, segment)
+    info = CodecInfo(name, digest, sample_rate, channels, hop, sizes, strides, delay, preroll, segment, overlap)
     return Header(info, levels, tags, prior)
 
 
@@ -236,6 +240,12 @@ def _pack_rate(info: CodecInfo) -> bytes:
     hop = _HOPS.index(info.hop) + 1 if info.hop in _HOPS else 0
     rest = (b"" if rate else varint(info.sample_rate)) + (b"" if hop else varint(info.hop))
     return bytes([rate << 4 | hop]) + rest
+
+
+def _pack_segment(info: CodecInfo) -> list[int]:
+    if info.overlap:
+        return [_OVERLAPS + info.segment, info.overlap]
+    return [info.segment] if info.segment else []
 
 
 def _pick(table: tuple[int, ...], index: int, at: Cursor) -> int:

@@ -15,7 +15,7 @@ from typing import BinaryIO, Literal
 from ..codes import CodecInfo, Codes
 from ..errors import InputError
 from .dac_file import DAC_CODECS, read_dac, write_dac
-from .ecdc import ECDC_CODECS, read_ecdc, write_ecdc
+from .ecdc import ECDC_CODECS, LanguageModel, read_ecdc, write_ecdc
 from .nac0 import NAC0_CODEC, read_nac0, write_nac0
 
 __all__ = [
@@ -71,15 +71,18 @@ def sniff(first: bytes) -> Kind | None:
     return next((kind for magic, kind in starts.items() if first.startswith(magic)), None)
 
 
-def read(source: str | os.PathLike[str] | BinaryIO, codec: str | None = None) -> LegacyFile:
+def read(
+    source: str | os.PathLike[str] | BinaryIO, codec: str | None = None, model: LanguageModel | None = None
+) -> LegacyFile:
     """Read a legacy file from a path or an open binary file.
 
+    `model` is the language model of an `.ecdc` that was packed with one.
     `codec` names the model of a `.dac`, which the file does not; without it the one whose frame count fits is taken.
     """
     data = _read_all(source)
     kind = sniff(data[:6])
     if kind == "ecdc":
-        codes, header = read_ecdc(data)
+        codes, header = read_ecdc(data, model)
         return LegacyFile(codes, kind, {**header})
     if kind == "nac0":
         codes, metadata = read_nac0(data)

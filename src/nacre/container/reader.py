@@ -144,7 +144,7 @@ class NacReader:
 
     def _frame(self, seconds: float) -> int:
         sample = max(0, round(seconds * self.info.sample_rate))
-        return (sample + self.info.delay) // self.info.hop if sample else 0
+        return self.info.place(sample) if sample else 0
 
     def _nothing(self, start: int) -> Codes:
         levels = tuple(np.zeros((1, 0), np.int64) for _ in range(self.levels))

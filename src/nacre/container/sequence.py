@@ -11,7 +11,7 @@ from ..errors import DamagedError
 from . import priors
 from .header import MAGIC, Header
 from .index import MAX_TABLE, Index, table_size
-from .packets import COPY, MAX_TAG, Packet, begin, check_number, parse_tag, unpack, usual_frames
+from .packets import COPY, MAX_LENGTH, MAX_TAG, Packet, begin, check_number, parse_tag, unpack, usual_frames
 from .recover import Finder, reach, repair_last
 from .source import Source
 from .varint import Cursor
@@ -110,7 +110,21 @@ class Sequence:
             self.length = after = total
         elif self.length is not None:
             after = min(after, self.length)
+        elif self.header.info.overlap and not self._gap:
+            after = min(after, max(first, self._announced()))
         return max(0, after - first)
+
+    def _announced(self) -> int:
+        """Samples in the file if the next packet is the last: of overlapping segments it may end the one before it."""
+        self._skip_copies()
+        for count in range(1, MAX_TAG + 1):
+            if self.source.fill(count) < count:
+                break
+            try:
+                return parse_tag(self.source.data, 0, self.header, self.number + 1).total or MAX_LENGTH
+            except DamagedError:
+                continue
+        return MAX_LENGTH
 
     def _lost(self, frames: int, reason: str, total: int | None = None) -> Codes:
         header, info = self.header, self.header.info

@@ -1,7 +1,7 @@
 """EnCodec's official weights, from the package or from Hugging Face, into ours, and back again.
 
 One table holds where each layer stands in the three houses; it is read in both directions. Every tensor is used once,
-and none may be missing, left over or of another shape.
+and none may be missing, left over or of another shape. audiocraft spells as the package does.
 """
 
 from __future__ import annotations
@@ -35,15 +35,34 @@ PLACES = (
 )
 TENSORS = {"entries": "embed", "sums": "embed_avg", "counts": "cluster_size", "started": "inited"}
 HITS = "hits"  # of a codebook; EnCodec counts hits once, in `cluster_size`
+STATE = "best_state"  # of a checkpoint that audiocraft exported
 FILES = ("model.safetensors", "pytorch_model.bin")  # in a folder from Hugging Face
 SPELLING = dict(zip(NEW, OLD, strict=True))
 
 
-def load_encodec(path: str | Path, preset: str = "encodec-24k") -> EnCodec:
-    """The EnCodec of a `.th`, `.pth`, `.bin` or `.safetensors` file, or of a Hugging Face folder; ready to code."""
-    if preset not in PRESETS:
+def load_encodec(path: str | Path, preset: str | None = None) -> EnCodec:
+    """The EnCodec of a `.th`, `.pth`, `.bin` or `.safetensors` file, or of a Hugging Face folder; ready to code.
+
+    Without `preset` the weights say which of the models they are.
+    """
+    if preset is not None and preset not in PRESETS:
         raise InputError(f"expected one of {', '.join(PRESETS)}, got {preset!r}")
-    return from_encodec(_read(_find(Path(path))), PRESETS[preset], preset)
+    weights = read_weights(path)
+    name = preset or guess(weights)
+    return from_encodec(weights, PRESETS[name], name)
+
+
+def guess(weights: Mapping[str, Tensor]) -> str:
+    """The preset whose first layer the weights have; of the two at 32 kHz, the one of the house that spells so."""
+    given = _plainly_named(weights)
+    style = _style(given)
+    first = "encoder.layers.0.conv" if style == "huggingface" else "encoder.model.0.conv.conv"
+    weight = next((given[key] for leaf in ("weight_v", "weight") if (key := f"{first}.{leaf}") in given), None)
+    shape = () if weight is None else tuple(weight.shape[:2])
+    names = [name for name, each in PRESETS.items() if (each.seanet.filters, each.seanet.channels) == shape]
+    if not names:
+        raise DamagedError(f"these are no weights of EnCodec: expected {first}.weight of {', '.join(PRESETS)}")
+    return names[-1 if style == "huggingface" else 0]
 
 
 def from_encodec(
@@ -58,7 +77,7 @@ def from_encodec(
     """
     codec = EnCodec(config, name)
     given = _plainly_named(weights)
-    names = _names(codec, "huggingface" if any(".layers." in key and "coder." in key for key in given) else "encodec")
+    names = _names(codec, _style(given))
     if set(names.values()) != set(given):
         odd = sorted(set(names.values()) ^ set(given))
         raise DamagedError(f"these are not the weights of an {name}: {', '.join(odd[:5])} missing or too many")
@@ -100,11 +119,22 @@ def _names(codec: EnCodec, style: Style) -> dict[str, str]:
     for key in codec.state_dict():
         path, leaf = _split(key)
         if leaf != HITS:
-            kind = "convtr" if isinstance(codec.get_submodule(path), nn.ConvTranspose1d) else "conv"
-            row = next(row for row in PLACES if re.fullmatch(row[0], path))
-            there = re.sub(row[0], row[1 if style == "encodec" else 2], path).format(c=kind)
+            there = _place(codec, path, style)
             names[key] = f"{there}.{SPELLING.get(leaf) or TENSORS.get(leaf, leaf)}"
     return names
+
+
+def _place(codec: EnCodec, path: str, style: Style) -> str:
+    """Where the layer at `path` stands with them; a norm stands beside its convolution, not in it."""
+    layer, norm, _ = path.partition(".norm")
+    kind = "convtr" if isinstance(codec.get_submodule(layer), nn.ConvTranspose1d) else "conv"
+    row = next(row for row in PLACES if re.fullmatch(row[0], layer))
+    there = re.sub(row[0], row[1 if style == "encodec" else 2], layer).format(c=kind)
+    return there.rpartition(".")[0] + norm if norm else there
+
+
+def _style(given: Mapping[str, Tensor]) -> Style:
+    return "huggingface" if any(".layers." in key and "coder." in key for key in given) else "encodec"
 
 
 def _split(key: str) -> tuple[str, str]:
@@ -137,13 +167,15 @@ def _find(path: Path) -> Path:
     return found
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file; a pickled one may hold tensors and nothing that runs."""
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The state dict in a file or folder; a pickled one may hold tensors and nothing that runs."""
+    path = _find(Path(path))
     try:
         held = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
         word = str(error).partition("\n")[0]
         raise DamagedError(f"{path} is no file of plain weights, or damaged: {word}") from error
+    held = held.get(STATE, held) if isinstance(held, dict) else held
     if not isinstance(held, dict) or not all(isinstance(tensor, Tensor) for tensor in held.values()):
         raise DamagedError(f"{path} should hold a table of tensors by name; expected EnCodec's state dict alone")
     return held

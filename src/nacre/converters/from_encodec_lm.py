@@ -1,0 +1,59 @@
+"""The official weights of EnCodec's language models into ours, and back again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from ..codecs.encodec_lm import PRESETS, EnCodecLM, EnCodecLMConfig
+from ..errors import DamagedError, InputError
+from .from_encodec import read_weights
+
+NAMES = (  # here, there; the first that a key begins with or holds
+    ("embeddings.", "emb."),
+    ("heads.", "linears."),
+    ("attention_norm.", "norm1."),
+    ("attention.", "self_attn."),
+    ("up.", "linear1."),
+    ("down.", "linear2."),
+    ("norm.", "norm2."),
+)
+
+
+def load_encodec_lm(path: str | Path, preset: str = "encodec-lm-24k") -> EnCodecLM:
+    """The language model in a `.th` of the package's, ready to pack and unpack `.ecdc` files."""
+    if preset not in PRESETS:
+        raise InputError(f"expected one of {', '.join(PRESETS)}, got {preset!r}")
+    return from_encodec_lm(read_weights(path), PRESETS[preset])
+
+
+def from_encodec_lm(weights: Mapping[str, Tensor], config: EnCodecLMConfig = PRESETS["encodec-lm-24k"]) -> EnCodecLM:
+    """The language model of an official state dict, in evaluation mode."""
+    model = EnCodecLM(config)
+    names = {key: _there(key) for key in model.state_dict()}
+    odd = sorted(set(names.values()) ^ set(weights))
+    if odd:
+        raise DamagedError(f"these are not the weights of EnCodec's language model: {', '.join(odd[:5])} differ")
+    try:
+        model.load_state_dict({here: weights[there].float() for here, there in names.items()})
+    except RuntimeError as error:  # torch's word for tensors of another shape
+        raise DamagedError(f"these are not the weights of this language model: {error}") from error
+    return model.eval()
+
+
+def to_encodec_lm(model: EnCodecLM) -> dict[str, Tensor]:
+    """The state dict that the package's `LMModel` loads strictly."""
+    return {_there(key): tensor.detach().clone() for key, tensor in model.state_dict().items()}
+
+
+def _there(key: str) -> str:
+    if key.startswith("norm."):
+        return f"transformer.norm_in.{key.removeprefix('norm.')}"
+    inside = "transformer." if key.startswith("layers.") else ""
+    layer, here = ".".join(key.split(".")[:2]) + ".", ".".join(key.split(".")[2:])
+    if not inside:
+        layer, here = "", key
+    ours, theirs = next(pair for pair in NAMES if here.startswith(pair[0]))
+    return f"{inside}{layer}{theirs}{here.removeprefix(ours)}"
