@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -10,17 +11,28 @@ import hilcodec_reference as reference
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from small_hilcodec import CONFIG, SIZES, small_hilcodec
+from small_run import make_sound
 from streamed import streamed
 
 from nacre import OnnxCodec, decode_file, encode_file, read, write
 from nacre.codecs.hilcodec import ELU, PIECE, PRESETS, HILCodec, HILCodecConfig, Spectrum, Unit, fourier, steady
+from nacre.converters.from_safetensors import load_folder
 from nacre.converters.to_onnx import export
 from nacre.nn.state import State
+from nacre.training.checkpoint import Checkpoints
+from nacre.training.journal import Journal
+from nacre.training.losses import MEL_LOSSES
+from nacre.training.recipe import read_recipe
+from nacre.training.run import Data, open_material, seed_all
+from nacre.training.trainer import Trainer
+from nacre.training.weights import finish
 
 HOP = 320
+RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +226,7 @@ def test_commitment_is_the_distance_to_the_sum() -> None:
     torch.testing.assert_close(quantized.commitment, (z - total).square().mean())
 
 
-def test_onnx_streams_the_same(tmp_path: Path) -> None:
+def test_graphs_stream_the_same_and_their_weights_come_back(tmp_path: Path) -> None:
     codec, wave = small_hilcodec(), noise(1_700, batch=2)
     export(codec, tmp_path)
     graphs = OnnxCodec(tmp_path)
@@ -224,6 +236,8 @@ def test_onnx_streams_the_same(tmp_path: Path) -> None:
         assert codes == codec.encode(wave)
         assert np.array_equal(sound, whole)
         assert np.abs(sound - codec.decode(codes)).max() < 1e-5
+    again = load_folder(tmp_path)
+    assert again.info == codec.info and np.array_equal(again.decode(codes), codec.decode(codes))
 
 
 def test_files_keep_length_and_place(codec: HILCodec, tmp_path: Path) -> None:
@@ -235,3 +249,55 @@ def test_files_keep_length_and_place(codec: HILCodec, tmp_path: Path) -> None:
     given, expected = read(back).samples, codec.decode(codec.encode(read(source).samples))
     assert given.shape == wave.shape
     assert np.abs(given - np.clip(expected, -1, 1)).max() < 1e-4
+
+
+TINY = (
+    "steps=5",
+    "batch=2",
+    "crop=0.1",
+    "warmup=1",
+    "precision=fp32",
+    "adversarial_on_cpu=true",
+    "validation_clips=1",
+    "log_every=1",
+    "checkpoint_every=5",
+    "codec.encoder_dim=4",
+    "codec.decoder_dim=4",
+    "codec.latent=8",
+    "codec.codebook_size=16",
+    "codec.levels=2",
+    "codec.dropout=[1, 2]",
+    "codec.n_fft=16",
+)
+
+
+@pytest.mark.parametrize("name", ["hilcodec-speech", "hilcodec-music"])
+def test_its_recipe_is_the_papers(name: str) -> None:
+    recipe = read_recipe(RECIPES / f"{name}.toml")
+    assert recipe.codec == PRESETS[name] and recipe.mel == MEL_LOSSES["hilcodec"]
+    assert (recipe.lr, recipe.betas, recipe.weight_decay, recipe.warmup) == (5e-4, (0.5, 0.9), 1e-5, 5_000)
+    assert recipe.lr * recipe.final_lr == pytest.approx(1e-6)
+    assert recipe.crop * recipe.codec.sample_rate == 24_000
+    weights = recipe.weights
+    assert weights.mel / weights.adversarial == pytest.approx(0.48 / 2.2) and weights.feature == weights.adversarial
+    assert weights.commitment == pytest.approx(0.01 / (weights.mel + 2 * weights.feature), rel=0.03)
+
+
+@pytest.mark.parametrize("families", ["stft-hilcodec", pytest.param("filter-bank-hilcodec", marks=pytest.mark.slow)])
+def test_a_tiny_one_trains_by_its_recipe(families: str, tmp_path: Path) -> None:
+    sound = make_sound(tmp_path / "sound", files=1, seconds=1.0, rate=24_000)
+    recipe = read_recipe(RECIPES / "hilcodec-speech.toml", [*TINY, f'discriminators=["{families}"]'])
+    seed_all(0)
+    codec, accelerator = recipe.build(), Accelerator()
+    before = {name: parameter.detach().clone() for name, parameter in codec.named_parameters()}
+    trainer = Trainer(recipe, codec, open_material(recipe, codec, Data(sound), accelerator), accelerator)
+    journal = Journal(tmp_path)
+    trainer.run(journal, Checkpoints(tmp_path))
+    journal.close()
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    terms = [[row[name] for name in ("mel", "adversarial", "feature", "commitment")] for row in rows if "mel" in row]
+    assert len(terms) == 5 and np.isfinite(terms).all()
+    stuck = [name for name, parameter in codec.named_parameters() if torch.equal(before[name], parameter)]
+    assert stuck == []
+    info = finish(tmp_path, tmp_path / "weights")
+    assert load_folder(tmp_path / "weights").info == OnnxCodec(tmp_path / "weights").info == info
