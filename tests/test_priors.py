@@ -82,3 +82,11 @@ def test_a_file_whose_table_is_missing_says_so(tmp_path: Path, monkeypatch: pyte
     priors._load.cache_clear()
     with pytest.raises(MissingError, match="table 1 of calm-24k"):
         nac.read(tmp_path / "x.nac")
+
+
+def test_a_table_knows_its_owner(tmp_path: Path) -> None:
+    info = CodecInfo("calm-24k", DIGEST, 24000, 1, 320, (1024,) * 4)
+    priors.save(3, info, priors.build([random_codes(info, 4, 300)]), tmp_path)
+    assert priors.owner(3, tmp_path) == ("calm-24k", DIGEST)
+    with pytest.raises(InputError, match=r"no table 2; there are \[3\]"):
+        priors.owner(2, tmp_path)

@@ -69,6 +69,14 @@ def number_for(info: CodecInfo, folder: Path = FOLDER) -> int:
     return max((number for number, owner in _owners(folder) if owner == (info.name, info.digest)), default=FLAT)
 
 
+def owner(number: int, folder: Path = FOLDER) -> tuple[str, str]:
+    """Name and digest of the codec that table `number` was made for; an error when there is no such table."""
+    found = dict(_owners(folder))
+    if number not in found:
+        raise InputError(f"there is no table {number}; there are {sorted(found) or 'none'}")
+    return found[number]
+
+
 def build(pieces: Iterable[Codes], total: int = 1 << 18) -> tuple[Counts, ...]:
     """Tables from what a codec says about typical sound: counts of each level, brought to a sum near `total`.
 
