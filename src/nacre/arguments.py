@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def complete_model(incomplete: str) -> list[str]:
     """Names of models that begin so, for the shell."""
-    from .models import CATALOGUE
+    from .catalogue import CATALOGUE
 
     return [name for name in CATALOGUE if name.startswith(incomplete)]
 
@@ -29,7 +29,7 @@ Paths = Annotated[
 ModelName = Annotated[
     str,
     typer.Option(
-        "--model", "-m", metavar="NAME", help="One of `nacre models`, or a folder.", autocompletion=complete_model
+        "--model", "-m", metavar="NAME", help="One of `nacre models`, a folder, a file.", autocompletion=complete_model
     ),
 ]
 Maker = Annotated[
@@ -47,6 +47,10 @@ Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 OldModel = Annotated[str, typer.Option("--codec", metavar="NAME", help="The model of a .dac, which does not name it.")]
+Weights = Annotated[
+    str,
+    typer.Option("--from", metavar="FILE", help="The model's weights, a file or a folder; nothing is downloaded then."),
+]
 
 
 def parse_bitrate(text: str) -> float:

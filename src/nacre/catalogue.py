@@ -105,6 +105,9 @@ _MODELS = (
     _EnCodec("encodec-48k", "music in stereo", 48_000, (1.5, 24.0), _meta("encodec_48khz-7e698e3e.th")),
     _EnCodec("encodec-32k", "music, what MusicGen speaks", 32_000, (0.55, 2.2), _hub("facebook/encodec_32khz", *_SAFE),
              licence="CC-BY-NC 4.0", home=_Github + "facebookresearch/audiocraft"),
+    _EnCodec("encodec-32k-hf", "the same, mirrored at the ends as transformers has it", 32_000, (0.55, 2.2),
+             _hub("facebook/encodec_32khz", *_SAFE), licence="CC-BY-NC 4.0",
+             home=_Github + "facebookresearch/audiocraft", store="encodec-32k"),
 
     _Academic("encodec-16k-320d", "speech, AcademiCodec's EnCodec", 16_000, (0.5, 12.0),
               _hub("Dongchao/AcademiCodec", "encodec_16khz_320d.pth"), converter="from_soundstream.load_soundstream"),
@@ -134,6 +137,7 @@ _MODELS = (
     _SNAC("snac-24k", "speech", 24_000, (0.14, 0.984), _hub("hubertsiuzdak/snac_24khz", *_BIN)),
     _SNAC("snac-32k", "music", 32_000, (0.125, 1.875), _hub("hubertsiuzdak/snac_32khz", *_BIN)),
     _SNAC("snac-44k", "music", 44_100, (0.172, 2.584), _hub("hubertsiuzdak/snac_44khz", *_BIN)),
+    _SNAC("snac-44k-early", "the first SNAC", 44_100, (0.15, 2.25)),
 
     Model("nac-2023", "speech and music, Tribhuvan University", 16_000, (0.5, 24.0), licence="not stated",
           converter="from_nac2023.load_nac2023", note="the weights are on a Google Drive; get them by hand"),

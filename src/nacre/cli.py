@@ -25,7 +25,9 @@ from .arguments import (
     Paths,
     Quiet,
     Threads,
+    Weights,
     Workers,
+    complete_model,
     parse_bitrate,
     parse_pcm,
     parse_tags,
@@ -72,6 +74,7 @@ def overview(
 def encode(  # noqa: PLR0913 - the options of a verb are the arguments of its function
     paths: Paths,
     model: ModelName = "pearl-24k",
+    weights: Weights = "",
     bitrate: Bitrate = None,
     tag: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="Say more about the sound; repeatable.")] = [],  # noqa: B006 - typer's way
     raw_codes: Annotated[bool, typer.Option("--raw-codes", help="Leave entropy coding out.")] = False,
@@ -88,7 +91,7 @@ def encode(  # noqa: PLR0913 - the options of a verb are the arguments of its fu
     jobs = batch.pair(paths, ".nac", batch.SOUND)
     for job in jobs:
         files.check_target(job.target)
-    codec = models.load(model, threads=threads)
+    codec = models.load(model, threads=threads, file=weights or None)
     options = files.EncodeOptions(
         levels=codec.info.levels_for(parse_bitrate(bitrate)) if bitrate is not None else None,
         tags=parse_tags(tag),
@@ -107,6 +110,7 @@ def encode(  # noqa: PLR0913 - the options of a verb are the arguments of its fu
 def decode(  # noqa: PLR0913 - as above
     paths: Paths,
     model: Maker = "",
+    weights: Weights = "",
     bitrate: Bitrate = None,
     start: Annotated[float, typer.Option(min=0, metavar="S", help="Begin at this second.")] = 0.0,
     stop: Annotated[float | None, typer.Option(min=0, metavar="S", help="End at this second.")] = None,
@@ -124,7 +128,7 @@ def decode(  # noqa: PLR0913 - as above
     from . import batch, files, models
 
     jobs = batch.pair(paths, f".{'raw' if pcm else to.removeprefix('.')}", batch.CODED)
-    shelf = models.Shelf(model or None, threads)
+    shelf = models.Shelf(model or None, threads, weights or None)
     options = files.DecodeOptions(
         bitrate=parse_bitrate(bitrate) if bitrate is not None else None,
         start=start,
@@ -159,28 +163,56 @@ def info(
 
 
 @app.command("models")
-def list_models(json: Json = False) -> None:
-    """List the models that can be named."""
-    from .models import CATALOGUE
+def list_models(
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="Tell all of this one.", autocompletion=complete_model)
+    ] = "",
+    download: Annotated[bool, typer.Option("--download", help="Bring its weights here now.")] = False,
+    json: Json = False,
+) -> None:
+    """List the models that can be named, or tell all of one."""
+    from . import models
+    from .catalogue import CATALOGUE
+    from .display import model_details, model_rows
 
+    if download and not name:
+        raise InputError("say which model to download: nacre models NAME --download")
+    chosen = [models.find(name)] if name else list(CATALOGUE.values())
+    if download:
+        models.download(chosen[0])
     if json:
-        print_json([vars(model) for model in CATALOGUE.values()])
+        print_json([models.describe(model) for model in chosen])
     else:
-        print_table([(model.name, model.licence, model.summary) for model in CATALOGUE.values()])
+        print_table(model_details(chosen[0]) if name else model_rows(chosen), right=() if name else (2, 3))
 
 
 @app.command()
 def convert(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="A .nac, .ecdc or .dac file, or -.")],
-    target: Annotated[str, typer.Argument(metavar="OUTPUT", help="Its suffix says the container.")],
-    to: Annotated[str, typer.Option(metavar="KIND", help="nac, nac0 (the .nac of 2023), ecdc or dac.")] = "",
-    codec: OldModel = "",
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="A .nac, .ecdc or .dac file, or -; or a model.")],
+    target: Annotated[str, typer.Argument(metavar="OUTPUT", help="Its suffix says the container; or a folder.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND",
+            help="Codes: nac, nac0 (the .nac of 2023), ecdc, dac. A model: nacre, onnx, hf, or its project's name.",
+        ),
+    ] = "",
+    codec: Annotated[
+        str, typer.Option("--codec", metavar="NAME", help="The model of a .dac, or of weights, that do not name it.")
+    ] = "",
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Move codes to another container, unchanged."""
-    from . import contents
+    """Move codes to another container, unchanged; or a model's weights to another house."""
+    from . import contents, models
 
+    if models.is_model(source):
+        exported = models.export(source, target, to or "nacre", codec or None, overwrite=force)
+        if json:
+            print_json(vars(exported))
+        else:
+            print_table([("converted", exported.model, "->", target, f"as {exported.kind}")])
+        return
     moved = contents.convert_file(source, target, to or None, codec or None, overwrite=force)
     if moved.dropped_tags:
         show_error(f"{target}: this container has no room for the tags {', '.join(moved.dropped_tags)}")
@@ -195,6 +227,7 @@ def convert(
 def bench(
     source: Annotated[str, typer.Argument(metavar="[SOUND]", help="Default: the bundled sample.")] = "",
     model: ModelName = "pearl-24k",
+    weights: Weights = "",
     threads: Threads = 1,
     json: Json = False,
 ) -> None:
@@ -202,9 +235,10 @@ def bench(
     from . import audio, models
     from .evaluation import speed
 
-    info = models.load(model).info
+    file = weights or None
+    info = models.load(model, file=file).info
     wave = audio.read(source or models.SAMPLE, info.sample_rate, info.channels).samples
-    measured = speed.measure(lambda: models.load(model, threads=threads), wave)
+    measured = speed.measure(lambda: models.load(model, threads=threads, file=file), wave)
     if json:
         print_json(vars(measured))
     else:

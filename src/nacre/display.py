@@ -16,6 +16,7 @@ import typer
 from .batch import Failure, Report
 
 if TYPE_CHECKING:  # it costs a start more than most verbs do
+    from .catalogue import Model
     from .files import Outcome
 
 _EVERY = 0.1  # seconds between two looks of the progress line
@@ -124,6 +125,47 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows += [(_one_line(f"tag {key}"), _one_line(value)) for key, value in s.get("tags", {}).items()]
     rows += [(f"header {key}", str(value)) for key, value in s.get("metadata", {}).items()]
     return rows + [("damage", place["sentence"]) for place in s.get("damage", ())]
+
+
+def model_rows(models: Sequence[Model]) -> list[tuple[str, ...]]:
+    """The table of `nacre models`: name, whether it is here, rates, licence of the weights, what for."""
+    from .models import state
+
+    return [
+        (model.name, state(model), _span(model), f"{model.sample_rate / 1000:g} kHz", model.licence, model.summary)
+        for model in models
+    ]
+
+
+def model_details(model: Model) -> list[tuple[str, str]]:
+    """The lines of `nacre models NAME`."""
+    from .models import describe, store
+
+    size = f"{model.size / 1e6:.1f} MB" if model.size else "not published" if model.files else ""
+    hashes = [file.sha256 + ("…" * (len(file.sha256) < 64)) for file in model.files if file.sha256]
+    rows = [
+        ("model", model.name),
+        ("for", model.summary),
+        ("rate", f"{model.sample_rate} Hz"),
+        ("bitrate", _span(model)),
+        ("state", str(describe(model)["state"])),
+        ("licence of the weights", model.licence),
+        ("licence of the original code", model.code),
+        ("project", model.home),
+        *(("address", file.address) for file in model.files),
+        *(("in it", member) for member in model.members),
+        ("size", size),
+        ("SHA-256", ", ".join(hashes) or ("not published" if model.files else "")),
+        ("read by", model.converter and f"nacre.converters.{model.converter}"),
+        ("kept in", str(store(model))),
+        ("note", model.note),
+    ]
+    return [(key, value) for key, value in rows if value]
+
+
+def _span(model: Model) -> str:
+    least, most = model.kbps
+    return f"{most:g} kbps" if least == most else f"{least:g}–{most:g} kbps"
 
 
 def _one_line(text: str) -> str:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from importlib import resources, util
 from pathlib import Path
 from threading import Lock
-from typing import Literal
+from typing import Any, Literal
 
 from .catalogue import CATALOGUE, NON_COMMERCIAL, Model
 from .codes import CodecInfo
@@ -27,11 +27,21 @@ Runtime = Literal["onnx", "torch"]
 DEFAULT = "pearl-24k"
 BUNDLED = Path(str(resources.files("nacre") / "bundled"))
 SAMPLE = BUNDLED / "sample.opus"  # a sentence of speech, CC0, to try things on
+SUFFIXES = (".pth", ".pt", ".th", ".bin", ".ckpt", ".pkl", ".safetensors")  # of weights
 HUGGING_FACE = {  # `model_type` in a folder's config.json: the models it may be, told apart by their sample rate
-    "encodec": ("encodec-24k", "encodec-48k", "encodec-32k"),
+    "encodec": ("encodec-24k", "encodec-48k", "encodec-32k-hf"),
     "dac": ("dac-16k", "dac-24k", "dac-44k"),
     "mimi": ("mimi-24k",),
 }
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What became of a model that went to another house."""
+
+    model: str
+    target: str
+    kind: str
 
 
 def load(
@@ -115,6 +125,39 @@ def announcement(model: Model) -> str:
     return f"{model.name} is downloaded once, {size}, from {host}; licence of its weights: {model.licence}{limits}"
 
 
+def find(name: str) -> Model:
+    """The row of the catalogue of that name."""
+    if name not in CATALOGUE:
+        raise InputError(f"no model {name!r} in the catalogue; did you mean {_nearest(name)}? `nacre models` lists all")
+    return CATALOGUE[name]
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """All that is known of a model, as plain values that JSON can take."""
+    about = {"state": state(model), "size": model.size, "folder": str(store(model)), "bundled": model.bundled}
+    return asdict(model) | about
+
+
+def is_model(name: str) -> bool:
+    """True for what `load` takes, and not for a file of codes."""
+    place = Path(name.removeprefix("file:"))
+    return name in CATALOGUE or name.startswith("file:") or place.suffix in SUFFIXES or place.is_dir()
+
+
+def export(
+    name: str, target: str | Path, kind: str = "nacre", whose: str | None = None, overwrite: bool = False
+) -> Exported:
+    """Write a model for another house: to a folder of ours ("nacre", "onnx") or of Hugging Face's ("hf"), or to a file.
+
+    `name` is what `load` takes; where it is a file that does not say whose weights it holds, `whose` does.
+    """
+    codec = load(whose, "torch", file=name.removeprefix("file:")) if whose else load(name, "torch")
+    from .converters.to_files import save_as
+
+    save_as(codec, target, kind, overwrite)
+    return Exported(codec.info.name, str(target), kind)
+
+
 class Shelf:
     """Codecs for files: finds the one that made a file, and loads each once. Safe to use from several threads."""
 
@@ -169,13 +212,16 @@ def _ways(model: Model) -> str:
 
 def _load_place(place: Path, name: str, runtime: Runtime | None, threads: int | None) -> CodecContract:
     if not place.exists():
-        near = get_close_matches(name, CATALOGUE, 1) or [DEFAULT]
         raise InputError(
-            f"no model {name!r}; expected a name such as {near[0]} (`nacre models` lists them), a file or a folder"
+            f"no model {name!r}; expected a name such as {_nearest(name)} (see `nacre models`), a file or a folder"
         )
     if _is_export(place):
         return _load_export(place, runtime, threads)
     return _load_original(_recognised(place), place, runtime, threads, named=False)
+
+
+def _nearest(name: str) -> str:
+    return (get_close_matches(name, CATALOGUE, 1) or [DEFAULT])[0]
 
 
 def _recognised(place: Path) -> Model:

@@ -15,7 +15,6 @@ from safetensors.torch import save
 from ..atomic import WholeFile
 from ..codecs.base import Codec
 from ..codes import CodecInfo
-from ..nn.weight_norm import fuse
 from ..onnx_runtime import CONFIG_KEY, INFO_KEY, WEIGHTS, info_to_json
 from .from_safetensors import ARCHITECTURE_KEY, architecture_of
 from .keys import coding_keys
@@ -25,7 +24,7 @@ def save_folder(codec: Codec, folder: str | Path, overwrite: bool = False) -> Co
     """Write `folder/model.safetensors`; returns the codec's info."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    plain = fuse(copy.deepcopy(codec))
+    plain = copy.deepcopy(codec).fold()
     state = plain.state_dict()
     weights = {name: state[name].detach().cpu().contiguous() for name in sorted(coding_keys(plain))}
     metadata = {

@@ -1,0 +1,179 @@
+"""The way back: a codec as the file its own project loads, as a Hugging Face folder, as ours, or as ONNX graphs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from ..atomic import WholeFile
+from ..codecs.base import Codec
+from ..codecs.dac import DAC
+from ..codecs.encodec import EnCodec
+from ..contract import CodecContract
+from ..errors import InputError, NacreError
+from ..onnx_runtime import WEIGHTS
+from .from_encodec import to_encodec
+from .from_safetensors import architecture_of
+from .to_dac import package_kwargs, to_dac, to_hugging_face
+from .to_folder import save_folder
+
+ORIGINALS = {  # architecture: what makes its tensors, and the names under which their project keeps them in a file
+    "dac": ("to_dac.to_dac", "state_dict"),
+    "encodec": ("from_encodec.to_encodec", ""),
+    "soundstream": ("from_soundstream.to_soundstream", ""),
+    "snac": ("from_snac.to_snac", ""),
+    "hilcodec": ("from_hilcodec.to_hilcodec", ""),
+    "audiodec": ("from_audiodec.to_audiodec", "model.generator"),
+    "mimi": ("from_mimi.to_mimi", ""),
+    "wavtokenizer": ("from_wavtokenizer.to_wavtokenizer", "state_dict"),
+    "nac2023": ("from_nac2023.to_nac2023", "model_state_dict"),
+}
+HUGGING_FACE = ("dac", "encodec", "mimi")  # architectures that `transformers` has
+CONFIG = "config.json"
+
+
+def save_as(codec: CodecContract, target: str | Path, kind: str = "nacre", overwrite: bool = False) -> None:
+    """Write `codec` to `target`: a folder for "nacre", "onnx" and "hf", else the file that the project `kind` loads."""
+    if not isinstance(codec, Codec):
+        raise InputError(f"{codec.info.name} holds no weights that nacre could write; use its files as they are")
+    if kind not in kinds(codec):
+        raise InputError(
+            f"a {codec.info.name} is written as {', '.join(kinds(codec))}, got {kind!r}; name one of these"
+        )
+    target = Path(target)
+    if kind == "nacre":
+        save_folder(codec, target, overwrite)
+    elif kind == "onnx":
+        _save_graphs(codec, target, overwrite)
+    elif kind == "hf":
+        target.mkdir(parents=True, exist_ok=True)
+        config, weights = hugging_face(codec)
+        _write(target / WEIGHTS, lambda file: file.write(save(weights, {"format": "pt"})), overwrite)
+        _write(target / CONFIG, lambda file: file.write(json.dumps(config, indent=2).encode()), overwrite)
+    else:
+        _save_original(codec, target, kind, overwrite)
+
+
+def kinds(codec: Codec) -> list[str]:
+    """What a codec can be written as."""
+    own = architecture_of(codec)
+    return ["nacre", "onnx", *([own] * (own in ORIGINALS)), *(["hf"] * (own in HUGGING_FACE))]
+
+
+def hugging_face(codec: Codec) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The config.json and the tensors of a codec as `transformers` keeps it."""
+    if isinstance(codec, DAC):
+        return _dac_config(codec), _contiguous(to_hugging_face(codec))
+    if isinstance(codec, EnCodec):
+        return _encodec_config(codec), _contiguous(to_encodec(codec, "huggingface"))
+    weights = _made("from_mimi.to_mimi", codec)
+    return {"model_type": "mimi", "architectures": ["MimiModel"]}, _contiguous(weights)
+
+
+def _save_original(codec: Codec, target: Path, kind: str, overwrite: bool) -> None:
+    maker, place = ORIGINALS[kind]
+    weights = to_dac(codec) if isinstance(codec, DAC) else _made(maker, codec)
+    if target.suffix == ".safetensors":
+        _write(target, lambda file: file.write(save(_contiguous(weights), {"format": "pt"})), overwrite)
+        return
+    held: Any = weights
+    for name in reversed(place.split(".") if place else []):
+        held = {name: held}
+    if isinstance(codec, DAC):
+        held["metadata"] = {"kwargs": package_kwargs(codec)}
+    if target.is_dir() or not target.suffix:
+        raise InputError(f"{kind} keeps a model in one file; name it, as {target}/weights.pth")
+    _write(target, lambda file: torch.save(held, file), overwrite)
+
+
+def _save_graphs(codec: Codec, folder: Path, overwrite: bool) -> None:
+    if codec.info.lookahead:
+        raise InputError(f"{codec.info.name} hears the future, and graphs are for codecs that do not; use --to nacre")
+    if (folder / WEIGHTS).exists() and not overwrite:
+        raise InputError(f"{folder / WEIGHTS} exists; choose another name or allow overwriting")
+    try:
+        from .to_onnx import export
+    except ImportError as error:
+        raise InputError("writing graphs needs onnx and onnxscript; pip install 'nacre[train]'") from error
+    try:
+        export(codec, folder)
+    except NacreError:
+        raise
+    except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, NotImplementedError) as error:
+        word = str(error).strip().partition("\n")[0]
+        raise InputError(f"a {codec.info.name} cannot be written as ONNX graphs yet: {word}; use --to nacre") from error
+
+
+def _made(maker: str, codec: Codec) -> dict[str, Tensor]:
+    room, _, name = maker.partition(".")
+    weights: dict[str, Tensor] = getattr(import_module(f".{room}", __package__), name)(codec)
+    return weights
+
+
+def _contiguous(weights: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {key: value.contiguous() for key, value in weights.items() if isinstance(value, Tensor)}
+
+
+def _write(path: Path, fill: Callable[[Any], Any], overwrite: bool) -> None:
+    """All of a file or nothing."""
+    whole = WholeFile(path, overwrite)
+    try:
+        fill(whole.open())
+        whole.keep()
+    finally:
+        whole.drop()
+
+
+def _dac_config(codec: DAC) -> dict[str, Any]:
+    config = codec.config
+    return {
+        "model_type": "dac",
+        "architectures": ["DacModel"],
+        "sampling_rate": config.sample_rate,
+        "encoder_hidden_size": config.encoder_dim,
+        "decoder_hidden_size": config.decoder_dim,
+        "hidden_size": config.latent,
+        "downsampling_ratios": list(config.strides),
+        "upsampling_ratios": list(reversed(config.strides)),
+        "hop_length": config.hop,
+        "n_codebooks": config.levels,
+        "codebook_size": config.codebook_size,
+        "codebook_dim": config.code_dim,
+    }
+
+
+def _encodec_config(codec: EnCodec) -> dict[str, Any]:
+    config, seanet = codec.config, codec.config.seanet
+    level = codec.info.bitrate(1) / 1000
+    counts = config.dropout or (config.levels,)
+    return {
+        "model_type": "encodec",
+        "architectures": ["EncodecModel"],
+        "sampling_rate": config.sample_rate,
+        "audio_channels": seanet.channels,
+        "target_bandwidths": [round(level * count, 3) for count in counts],
+        "normalize": config.segment > 0,
+        "chunk_length_s": config.segment / config.sample_rate if config.segment else None,
+        "overlap": config.overlap / config.segment if config.segment else None,
+        "hidden_size": seanet.dim,
+        "num_filters": seanet.filters,
+        "upsampling_ratios": list(reversed(seanet.strides)),
+        "norm_type": "time_group_norm" if seanet.norm == "time-group" else "weight_norm",
+        "kernel_size": seanet.kernel,
+        "last_kernel_size": seanet.last_kernel,
+        "residual_kernel_size": seanet.unit_kernel,
+        "use_causal_conv": seanet.causal,
+        "pad_mode": "reflect" if seanet.pad == "reflect" else "constant",
+        "compress": seanet.compress,
+        "num_lstm_layers": seanet.lstm,
+        "use_conv_shortcut": not seanet.identity_skip,
+        "codebook_size": config.codebook_size,
+        "codebook_dim": seanet.dim,
+    }
