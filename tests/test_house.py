@@ -25,7 +25,7 @@ FLOORS = {
     **dict.fromkeys(("training", "evaluation", "server", "corpus"), 6),  # wings
     **dict.fromkeys(("arguments", "contents", "demonstration", "display", "guard"), 6),  # what the verbs show
     **dict.fromkeys(("models", "files", "batch"), 5),  # names to codecs, sound files to .nac files, many at once
-    "converters": 4,
+    **dict.fromkeys(("converters", "lyra"), 4),
     **dict.fromkeys(("codecs", "container", "onnx_runtime", "catalogue"), 3),
     **dict.fromkeys(("codes", "audio", "contract", "spectrogram", "downloads"), 2),
     **dict.fromkeys(("nn", "quantizers", "atomic"), 1),
