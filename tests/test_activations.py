@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from chunking import assert_learns
 from torch import nn
 
-from nacre.nn.activations import SMU, Snake, SnakeBeta
+from nacre.nn.activations import ELU, SMU, Snake, SnakeBeta
 
 X = torch.linspace(-3, 3, 13).reshape(1, 1, 13)
 
@@ -48,3 +48,10 @@ def test_smu_by_hand_and_at_its_limits() -> None:
 def test_gradient_flows_and_nothing_is_a_chunk_too(layer: nn.Module) -> None:
     assert_learns(layer, torch.randn(2, 3, 5))
     assert layer(torch.zeros(2, 3, 0)).shape == (2, 3, 0)
+
+
+def test_elu_is_torchs() -> None:
+    x = torch.linspace(-120, 120, 4_001)
+    with torch.no_grad():
+        torch.testing.assert_close(ELU()(x), F.elu(x), atol=1e-7, rtol=1e-6)
+    torch.testing.assert_close(ELU()(x), F.elu(x), atol=0, rtol=0)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from ..codes import CodecInfo, Level
 from ..contract import Wave
+from ..nn.activations import ELU
 from ..nn.blocks import Chain
 from ..nn.norms import L2Norm
 from ..nn.separable import Depthwise, DepthwiseTranspose, FromSamples, Pointwise, ToSamples, history
@@ -149,17 +150,6 @@ class HILCodec(Codec):
             if isinstance(part, Unit | Spectrum | Encoder | Decoder):
                 part.unfold()
         return self
-
-
-class ELU(nn.Module):
-    """`x` above zero, `exp(x) - 1` below. Torch's own takes two thirds longer over `expm1`; it serves for learning."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Bend."""
-        if torch.is_grad_enabled() or exporting():
-            return F.elu(x)
-        y = x.clamp(max=0).exp_().sub_(1)
-        return torch.maximum(x, y, out=y)
 
 
 class Encoder(nn.Module):
