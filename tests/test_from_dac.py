@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import sys
@@ -17,7 +18,7 @@ from safetensors.torch import save_file
 
 from nacre import DamagedError, InputError, MissingError
 from nacre.codecs.dac import DAC, PRESETS, DACConfig
-from nacre.converters.from_dac import load_dac, rename
+from nacre.converters.from_dac import load_dac, rename, save_dac, to_dac
 from nacre.converters.keys import coding_keys
 from nacre.nn.weight_norm import NEW, OLD
 
@@ -160,6 +161,45 @@ def test_every_key_of_the_released_models_has_one_place(name: str) -> None:
     assert table["encoder.5"] == ("encoder.block.1.block.4", "encoder.block.0.conv1")
     assert table["decoder.2"] == ("decoder.model.1.block.1", "decoder.block.0.conv_t1")
     assert table["decoder.22"] == ("decoder.model.6", "decoder.conv2")
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("name", MAKE.SHAPES)
+def test_weights_go_back(name: str, fused: bool, tmp_path: Path) -> None:
+    weights = package_weights(name)
+    codec = load_dac(save_package(tmp_path / "w.pth", name, weights), fused=fused)
+    back = to_dac(codec)
+    assert back.keys() == weights.keys()
+    assert fused or all(torch.equal(back[key], weights[key]) for key in weights)
+    wave = MAKE.wave_of(4000)
+    codes = codec.encode(wave)
+    for path in (tmp_path / "again.pth", tmp_path / "folder"):
+        save_dac(codec, path)
+        again = load_dac(path)
+        assert again.config == codec.config
+        assert again.encode(wave).levels[0].tolist() == codes.levels[0].tolist()
+        same = again.decode(dataclasses.replace(codes, info=again.info))
+        assert np.abs(same - codec.decode(codes)).max() < 1e-4  # rounded by the way
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", MAKE.SHAPES)
+def test_transformers_and_we_agree(name: str, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    codec = load_dac(save_package(tmp_path / "w.pth", name, package_weights(name)))
+    save_dac(codec, tmp_path)
+    model, report = transformers.DacModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(report.values())
+    assert set(model.state_dict()) == set(to_dac(codec, "huggingface"))
+    for length in (codec.info.hop * 3, 8000 // codec.info.hop * codec.info.hop):
+        wave = MAKE.wave_of(length)
+        with torch.no_grad():
+            theirs = model.encode(torch.from_numpy(wave)).audio_codes
+            sound = model.decode(audio_codes=theirs).audio_values.numpy()
+        ours = codec.encode(wave)
+        assert np.array_equal(np.stack(ours.levels, 1), theirs.numpy())
+        heard = codec.decode(ours)[:, 0, : sound.shape[-1]]
+        assert np.abs(heard - sound).max() < 1e-4 * np.abs(sound).max()
 
 
 def test_the_digest_is_of_the_weights(tmp_path: Path) -> None:

@@ -64,6 +64,8 @@ class DAC(Codec):
     samples of a sound are lost, and zeros stand for them here.
     """
 
+    decoder: Decoder
+
     def __init__(self, config: DACConfig = PRESETS["dac-44k"], name: str = "dac-44k", digest: str = "") -> None:
         super().__init__()
         self.config = config

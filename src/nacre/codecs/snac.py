@@ -81,6 +81,8 @@ class SNAC(Codec):
     `seed` chooses the decoder's noise, None leaves it out; set it before a stream opens.
     """
 
+    decoder: Chain
+
     def __init__(self, config: SNACConfig = PRESETS["snac-24k"], name: str = "snac-24k", digest: str = "") -> None:
         super().__init__()
         self.config = config

@@ -30,6 +30,7 @@ DAC_CODECS = {
 }
 # Without padding c codes come from (c + frames) * hop samples and bring out `samples` fewer: the layers' arithmetic.
 _UNPADDED = {320: (16, 10654), 512: (15, 16022)}  # hop: (frames, samples)
+_LOST = {320: 8}  # hop: samples that the package's decoder cuts off the end
 _MAX_CHANNELS = 64
 _MAX_RATE = 1 << 20  # Hz
 _MAX_HEADER = 1 << 12  # bytes; numpy writes 128
@@ -191,7 +192,8 @@ def _fits(info: CodecInfo, frames: int, metadata: DacMetadata) -> bool:
         chunk = metadata.chunk_length
         step = (chunk + more) * info.hop - fewer
     length = _coded_length(info, metadata)
-    return step > 0 and any(-(-each // step) * chunk == frames for each in (length - 1, length, length + 1))
+    more = _LOST.get(info.hop, 0) if metadata.padding else 0  # ours have a frame for them where it takes one
+    return step > 0 and any(-(-each // step) * chunk == frames for each in (length - 1, length, length + 1 + more))
 
 
 def _coded_length(info: CodecInfo, metadata: DacMetadata) -> int:

@@ -1,4 +1,4 @@
-"""DAC's own weights, and those of Hugging Face's `DacModel`, into our DAC: every key used once, every shape checked."""
+"""DAC's own weights, and those of Hugging Face's `DacModel`, into our DAC and back: every key and shape checked."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..codecs.dac import DAC, PRESETS, DACConfig
 from ..errors import DamagedError, InputError, MissingError
 from ..nn.snakenet import DILATIONS
 from ..nn.weight_norm import NEW, OLD, fuse, normalise
+from .foreign import handed_back, names
 from .keys import coding_keys, digest
 
+Style = Literal["dac", "huggingface"]
 CONFIG, WEIGHTS = "config.json", "model.safetensors"  # in a Hugging Face folder
+_ENTRIES = {"entries": "weight"}
 _KWARGS = {  # of the package's DAC: our field
     "sample_rate": "sample_rate",
     "encoder_rates": "strides",
@@ -65,6 +68,37 @@ def rename(config: DACConfig) -> dict[str, tuple[str, str]]:
     return {ours: (package, hugging_face) for ours, package, hugging_face in _table(config)}
 
 
+def to_dac(codec: DAC, style: Style = "dac") -> dict[str, Tensor]:
+    """The state dict that the package (weight norm apart) or `transformers` (plain weights) loads strictly."""
+    table = rename(codec.config)
+    with torch.device("meta"):
+        shape = DAC(codec.config)
+        if style == "dac":
+            return handed_back(codec, names(shape, {ours: there for ours, (there, _) in table.items()}, _ENTRIES))
+        keys = sorted(coding_keys(fuse(shape)))
+    weights = {}
+    for module, leaf in map(_split, keys):
+        tensor: Tensor = getattr(codec.get_submodule(module), leaf)  # weight norm gives the product
+        weights[f"{table[module][1]}.{_ENTRIES.get(leaf, leaf)}"] = tensor.detach().clone()
+    return weights
+
+
+def save_dac(codec: DAC, path: str | Path) -> None:
+    """Write `codec` as a `.pth` that the package loads, or as a folder that transformers' `DacModel` does."""
+    path, fields = Path(path), vars(codec.config)
+    mirrored = list(codec.config.strides[::-1])
+    if path.suffix == ".pth":
+        kwargs = {theirs: fields[ours] for theirs, ours in _KWARGS.items()}
+        kwargs |= {"encoder_rates": mirrored[::-1], "decoder_rates": mirrored}
+        torch.save({"state_dict": to_dac(codec), "metadata": {"kwargs": kwargs}}, path)
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    config = {theirs: fields[ours] for theirs, ours in _HUGGING_FACE.items()}
+    config |= {"model_type": "dac", "architectures": ["DacModel"], "upsampling_ratios": mirrored}
+    (path / CONFIG).write_text(json.dumps(config | {"hop_length": codec.config.hop}, indent=2), "utf-8")
+    save_file({key: value.contiguous() for key, value in to_dac(codec, "huggingface").items()}, path / WEIGHTS)
+
+
 def _table(config: DACConfig) -> Iterator[tuple[str, str, str]]:
     stages, units = len(config.strides), len(DILATIONS)
     size = units + 2
@@ -99,7 +133,7 @@ def _fill(codec: DAC, weights: Mapping[str, Tensor], path: Path) -> None:
         fuse(codec)
     elif spelling is None:
         raise InputError(f"{path} does not hold a DAC: expected encoder.block.0.weight_g or encoder.conv1.weight")
-    leaves = {"entries": "weight", **dict(zip(NEW, spelling or NEW, strict=True))}
+    leaves = {**_ENTRIES, **dict(zip(NEW, spelling or NEW, strict=True))}
     table = rename(codec.config)
     ours: dict[str, str] = {}
     for key in coding_keys(codec):
