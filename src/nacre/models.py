@@ -238,7 +238,9 @@ def _recognised(place: Path) -> Model:
             raise DamagedError(f"{place / 'config.json'} is no configuration of a model: {error}") from error
         names = [name for name in known if CATALOGUE[name].sample_rate == rate]
     if len(names) != 1:
-        raise InputError(f"{place} does not say whose weights it holds; say it: --model NAME --from {place}")
+        raise InputError(
+            f"{place} does not say whose weights it holds; say it: --model NAME --from {place} (convert: --codec NAME)"
+        )
     return CATALOGUE[names[0]]
 
 

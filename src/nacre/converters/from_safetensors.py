@@ -18,7 +18,7 @@ from ..codecs.base import Codec
 from ..codecs.pearl import Pearl
 from ..codes import CodecInfo
 from ..errors import DamagedError, InputError, MissingError
-from ..onnx_runtime import CONFIG_KEY, INFO_KEY, WEIGHTS, info_from_json, tupled
+from ..onnx_runtime import CONFIG_KEY, INFO_KEY, WEIGHTS, info_from_json
 from .eight_bits import unpack
 from .keys import coding_keys
 
@@ -42,10 +42,11 @@ def load_folder(folder: str | Path) -> Codec:
     metadata, weights = _read(path)
     try:
         info = info_from_json(metadata[INFO_KEY])
-        make, config_class = _architecture(metadata.get(ARCHITECTURE_KEY, "pearl"))
-        config = from_json(config_class, json.loads(metadata[CONFIG_KEY]))
+        make, kinds = _architecture(metadata.get(ARCHITECTURE_KEY, "pearl"))
+        fields = json.loads(metadata[CONFIG_KEY])
+        config = from_json(next(kind for kind in kinds if fields.keys() <= kind.__annotations__.keys()), fields)
         codec: Codec = make(config, info.name)
-    except (KeyError, ValueError, TypeError, AttributeError, ImportError, RuntimeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, ImportError, RuntimeError, StopIteration) as error:
         raise DamagedError(
             f"{path} does not say which codec it holds; expected a file written by nacre's export"
         ) from error
@@ -60,10 +61,12 @@ def architecture_of(codec: Codec) -> str:
 def from_json(kind: type[Config], fields: dict[str, Any]) -> Config:
     """The dataclass `kind` of what `asdict` and JSON made of it, dataclasses inside it included."""
     hints = get_type_hints(kind)
-    return kind(**{key: _value(hints[key], value) for key, value in tupled(fields).items()})
+    return kind(**{key: _value(hints[key], value) for key, value in fields.items()})
 
 
 def _value(hint: Any, value: Any) -> Any:
+    if isinstance(value, list):  # JSON knows no tuples, and a frozen config has no lists
+        return tuple(_value(None, each) for each in value)
     if get_origin(hint) is UnionType and value is not None:
         hint = next(part for part in get_args(hint) if part is not type(None))
     return (
@@ -71,14 +74,14 @@ def _value(hint: Any, value: Any) -> Any:
     )
 
 
-def _architecture(name: str) -> tuple[type[Codec], type[Any]]:
-    """The class of a codec and that of its config."""
+def _architecture(name: str) -> tuple[type[Codec], list[type[Any]]]:
+    """The class of a codec and those of its configs: most have one."""
     if not re.fullmatch("[a-z0-9_]+", name):
         raise ValueError(name)
     module = import_module(f"..codecs.{name}", __package__)
     found = [each for each in vars(module).values() if inspect.isclass(each) and each.__module__ == module.__name__]
     make = next(each for each in found if issubclass(each, Codec))
-    return make, type(next(iter(module.PRESETS.values())))
+    return make, list(dict.fromkeys(type(config) for config in module.PRESETS.values()))
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -5,7 +5,6 @@ Weights keep their 32 bits and the codec its digest, so codes of the one are cod
 
 from __future__ import annotations
 
-import copy
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +23,7 @@ def save_folder(codec: Codec, folder: str | Path, overwrite: bool = False) -> Co
     """Write `folder/model.safetensors`; returns the codec's info."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    plain = copy.deepcopy(codec).fold()
+    plain = _folded(codec)
     state = plain.state_dict()
     weights = {name: state[name].detach().cpu().contiguous() for name in sorted(coding_keys(plain))}
     metadata = {
@@ -39,3 +38,15 @@ def save_folder(codec: Codec, folder: str | Path, overwrite: bool = False) -> Co
     finally:
         whole.drop()
     return codec.info
+
+
+def _folded(codec: Codec) -> Codec:
+    """Another codec with the same weights, plain. (A copy would not do: torch's weight norm is shared by copies.)"""
+    plain: Codec = type(codec)(codec.config, codec.info.name)
+    state = codec.state_dict()
+    if plain.state_dict().keys() == state.keys():
+        plain.load_state_dict(state)
+        return plain.fold()
+    plain.fold()
+    plain.load_state_dict(state)
+    return plain

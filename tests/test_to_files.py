@@ -1,0 +1,101 @@
+"""A codec goes to its own project's file, to Hugging Face's folder, to ours and to graphs, and says when it cannot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_dac import save_tiny
+from small_encodec import CONFIG, official_weights, small_encodec
+from small_pearl import small_pearl
+
+from nacre import InputError, load
+from nacre.codecs.dac import DAC
+from nacre.converters import to_files
+from nacre.converters.from_dac import load_dac
+from nacre.converters.from_encodec import from_encodec
+from nacre.converters.to_files import hugging_face, kinds, save_as
+
+WAVE = np.random.default_rng(0).normal(0, 0.1, (1, 1, 3_000)).astype(np.float32)
+
+
+@pytest.fixture
+def dac(tmp_path: Path) -> DAC:
+    return load_dac(save_tiny(tmp_path / "made.pth"))
+
+
+@pytest.mark.parametrize(("kind", "name"), [("dac", "back.pth"), ("hf", "hf"), ("nacre", "ours")])
+def test_dac_comes_back_from_every_house(dac: DAC, tmp_path: Path, kind: str, name: str) -> None:
+    save_as(dac, tmp_path / name, kind)
+    again = load(str(tmp_path / name)) if kind == "nacre" else load_dac(tmp_path / name)
+    codes = dac.encode(WAVE)
+    assert [level.tolist() for level in again.encode(WAVE).levels] == [level.tolist() for level in codes.levels]
+
+
+def test_encodecs_state_dict_is_the_packages(tmp_path: Path) -> None:
+    save_as(small_encodec(), tmp_path / "e.th", "encodec")
+    back = torch.load(tmp_path / "e.th", weights_only=True)
+    assert set(back) == set(official_weights())
+    assert (
+        from_encodec(back, CONFIG, "x").encode(WAVE).levels[0].tolist()
+        == small_encodec().encode(WAVE).levels[0].tolist()
+    )
+
+
+def test_a_safetensors_file_when_its_name_says_so(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    save_as(small_encodec(), tmp_path / "e.safetensors", "encodec")
+    assert set(load_file(tmp_path / "e.safetensors")) == set(official_weights())
+
+
+def test_graphs_where_there_can_be_any(dac: DAC, tmp_path: Path) -> None:
+    save_as(small_pearl(), tmp_path / "pearl", "onnx")
+    assert load(str(tmp_path / "pearl"), "onnx").info.name == "small-pearl"
+    with pytest.raises(InputError, match=r"model.safetensors exists"):
+        save_as(small_pearl(), tmp_path / "pearl", "onnx")
+    with pytest.raises(InputError, match=r"made hears the future, and graphs are for codecs that do not"):
+        save_as(dac, tmp_path / "dac", "onnx")
+
+
+def test_what_a_house_does_not_take_is_told(dac: DAC, tmp_path: Path) -> None:
+    assert kinds(dac) == ["nacre", "onnx", "dac", "hf"] and kinds(small_pearl()) == ["nacre", "onnx"]
+    with pytest.raises(InputError, match="a made is written as nacre, onnx, dac, hf, got 'snac'; name one of these"):
+        save_as(dac, tmp_path / "x", "snac")
+    with pytest.raises(InputError, match="dac keeps a model in one file; name it, as"):
+        save_as(dac, tmp_path / "x", "dac")
+    with pytest.raises(InputError, match="holds no weights that nacre could write"):
+        save_as(load(), tmp_path / "x")
+    (tmp_path / "y.pth").write_text("mine")
+    with pytest.raises(InputError, match=r"y.pth exists"):
+        save_as(dac, tmp_path / "y.pth", "dac")
+    assert (tmp_path / "y.pth").read_text() == "mine"
+
+
+def test_every_original_has_its_maker() -> None:
+    from importlib import import_module, util
+
+    for maker, _ in to_files.ORIGINALS.values():
+        room, _, name = maker.partition(".")
+        if util.find_spec(f"nacre.converters.{room}"):
+            assert callable(getattr(import_module(f"nacre.converters.{room}"), name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["dac", "encodec"])
+def test_transformers_reads_the_folder(dac: DAC, tmp_path: Path, architecture: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    codec = dac if architecture == "dac" else small_encodec()
+    save_as(codec, tmp_path / "hf", "hf")
+    kind = transformers.DacModel if architecture == "dac" else transformers.EncodecModel
+    model, told = kind.from_pretrained(tmp_path / "hf", output_loading_info=True)
+    assert not told["missing_keys"] and not told["unexpected_keys"] and not told["mismatched_keys"]
+    config, _ = hugging_face(codec)
+    assert json.loads((tmp_path / "hf" / "config.json").read_text()) == config
+    with torch.no_grad():
+        theirs = model.encode(torch.from_numpy(WAVE[..., :2_560])).audio_codes
+    ours = np.stack(codec.encode(WAVE[..., :2_560]).levels, axis=1)
+    assert np.array_equal(theirs.numpy().reshape(ours.shape[0], -1, ours.shape[2])[:, : ours.shape[1]], ours)
