@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pytest
 import torch
 
-from nacre.codecs.encodec import EnCodec, EnCodecConfig
+from nacre.codecs.encodec import PRESETS, EnCodec, EnCodecConfig
 from nacre.converters.from_encodec import from_encodec
 from nacre.nn.seanet import SEANetConfig
 
@@ -28,28 +34,59 @@ def script(path: Path) -> ModuleType:
 
 
 MAKER = script(GOLDEN / "make.py")
+
+
+def narrow(preset: str, **changes: int) -> EnCodecConfig:
+    """A preset with few features."""
+    config = PRESETS[preset]
+    seanet = replace(config.seanet, dim=MAKER.DIM, filters=MAKER.FILTERS)
+    return replace(config, seanet=seanet, levels=MAKER.LEVELS, codebook_size=MAKER.SIZE, dropout=(1, 2, 4), **changes)
+
+
 CONFIG = EnCodecConfig(
     seanet=SEANetConfig(dim=MAKER.DIM, filters=MAKER.FILTERS),
     levels=MAKER.LEVELS,
     codebook_size=MAKER.SIZE,
     dropout=(1, 2, 4),
 )
+CONFIGS = {
+    "small": CONFIG,
+    "stereo": narrow("encodec-48k", sample_rate=32_000, segment=3_200, overlap=480),
+    "music": narrow("encodec-32k"),
+}
 
 
 @cache
-def golden() -> dict[str, np.ndarray]:
+def golden(kind: str = "small") -> dict[str, np.ndarray]:
     """What the package made."""
-    with np.load(GOLDEN / "small.npz") as file:
+    with np.load(GOLDEN / f"{kind}.npz") as file:
         return dict(file)
 
 
-def official_weights() -> dict[str, torch.Tensor]:
+def official_weights(kind: str = "small") -> dict[str, torch.Tensor]:
     """The state dict that the package had."""
-    weights: dict[str, torch.Tensor] = MAKER.weights(json.loads(golden()["shapes"].tobytes()))
+    weights: dict[str, torch.Tensor] = MAKER.weights(json.loads(golden(kind)["shapes"].tobytes()))
     return weights
 
 
-def small_encodec(fused: bool = True) -> EnCodec:
+def small_encodec(fused: bool = True, kind: str = "small") -> EnCodec:
     """An EnCodec of 4 levels of 4 bits, in evaluation mode."""
     torch.set_num_threads(1)
-    return from_encodec(official_weights(), CONFIG, "small-encodec", fused)
+    return from_encodec(official_weights(kind), CONFIGS[kind], f"{kind}-encodec", fused)
+
+
+@contextmanager
+def the_package() -> Iterator[ModuleType]:
+    """The script that makes the golden files of .ecdc; its stand-in for torchaudio is in place while the tests run."""
+    pytest.importorskip("scipy")
+    made = script(GOLDEN.parent / "legacy" / "make.py")
+    before = set(sys.modules)
+    made.stand_in_for_torchaudio()
+    try:
+        importlib.import_module("encodec")
+    except ImportError as error:
+        pytest.skip(f"encodec is not installed here: {error}")
+    yield made
+    for name in set(sys.modules) - before:
+        if name.startswith("torchaudio"):
+            del sys.modules[name]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nacre.codes import Codes
@@ -145,6 +146,45 @@ def test_lies_are_damage(data: bytes) -> None:
 def test_what_we_cannot_read_is_said(data: bytes, words: str) -> None:
     with pytest.raises(InputError, match=words):
         read_ecdc(data)
+
+
+class Guess:
+    """A language model of whole numbers: it expects each level to say what it said, and remembers for one segment."""
+
+    def predictor(self, levels: int) -> Callable[[np.ndarray | None], np.ndarray]:
+        def predict(before: np.ndarray | None) -> np.ndarray:
+            counts = np.full((levels, 1024), 4096, np.int64)
+            if before is not None:
+                counts[np.arange(levels), before] += 1 << 23
+            return np.cumsum(counts, axis=1)
+
+        return predict
+
+
+@settings(max_examples=30)
+@given(st.sampled_from(sorted(ECDC_CODECS)), st.integers(1, 4), st.integers(0, 110_000))
+def test_a_language_model_packs_and_unpacks(name: str, levels: int, length: int) -> None:
+    codes = some_codes(name, levels, length)
+    calm = replace(codes, levels=tuple(level * 0 + 7 * (level.size > 0) for level in codes.levels))
+    for each in (codes, calm):
+        layout, places = segment_frames(each.info, length), np.zeros(each.frames, bool)
+        for i, frames in enumerate(layout):
+            places[i * 150 : i * 150 + frames] = True
+        each = replace(each, levels=tuple(level * (places | (not each.info.segment)) for level in each.levels))
+        data = write_ecdc(each, Guess())
+        read, metadata = read_ecdc(data, Guess())
+        assert read == each and metadata["lm"] is True
+    if length > 48_000:
+        assert len(data) < len(write_ecdc(each)) / 5
+
+
+def test_packed_files_that_lie_are_damage() -> None:
+    data = write_ecdc(some_codes("encodec_48khz", 2, 50_000), Guess())
+    for broken in (data[:-1], data[:90], data + b"\0"):
+        with pytest.raises(DamagedError, match=r"cut short|follow the codes|no symbol"):
+            read_ecdc(broken, Guess())
+    with pytest.raises(DamagedError, match="cannot hold codes for"):
+        read_ecdc(file(b"x" * 100, lm=True, al=2**40), Guess())
 
 
 def test_codes_that_do_not_fit_are_refused() -> None:

@@ -10,6 +10,7 @@ import importlib
 import pickle
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,13 +19,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from small_encodec import CONFIG, GOLDEN, MAKER, golden, official_weights, script, small_encodec
+from small_encodec import CONFIG, MAKER, golden, official_weights, small_encodec, the_package
 
 from nacre import Codes, DamagedError, InputError, MissingError
-from nacre.codecs.encodec import EnCodec
+from nacre.codecs.encodec import PRESETS, EnCodec
 from nacre.container import legacy
 from nacre.converters import from_encodec as module
-from nacre.converters.from_encodec import from_encodec, load_encodec, to_encodec
+from nacre.converters.from_encodec import from_encodec, guess, load_encodec, to_encodec
 
 Weights = dict[str, torch.Tensor]
 
@@ -54,6 +55,13 @@ def near_ties(codec: EnCodec, wave: np.ndarray, ours: np.ndarray, theirs: np.nda
     return len(parted)
 
 
+@pytest.mark.parametrize("length", MAKER.KINDS["music"][2])
+def test_golden_codes_and_sound_at_32_khz_are_ours(length: int) -> None:
+    codec = small_encodec(kind="music")
+    codes, sound = golden("music")[f"codes-{length}"].astype(np.int64), golden("music")[f"wave-{length}"]
+    assert compare(codec, MAKER.sound(length), codes, sound) == 0
+
+
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("length", MAKER.LENGTHS)
 def test_golden_codes_and_sound_are_ours(length: int, fused: bool) -> None:
@@ -62,8 +70,9 @@ def test_golden_codes_and_sound_are_ours(length: int, fused: bool) -> None:
     assert compare(codec, MAKER.sound(length), codes, sound) == 0
 
 
-def test_there_and_back_is_every_bit() -> None:
-    given, back = official_weights(), to_encodec(small_encodec(fused=False))
+@pytest.mark.parametrize("kind", MAKER.KINDS)
+def test_there_and_back_is_every_bit(kind: str) -> None:
+    given, back = official_weights(kind), to_encodec(small_encodec(fused=False, kind=kind))
     assert back.keys() == given.keys()
     assert all(torch.equal(back[key], given[key]) and back[key].dtype == given[key].dtype for key in given)
 
@@ -159,6 +168,27 @@ def small_preset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PRESETS", {"encodec-24k": CONFIG})
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"), [("small", "encodec-24k"), ("stereo", "encodec-48k"), ("music", "encodec-32k")]
+)
+def test_weights_say_which_model_they_are(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = {"small": 32, "stereo": 32, "music": 64}[kind]
+    weights = official_weights(kind)
+    for leaf in ("weight_v", "weight"):
+        key = f"encoder.model.0.conv.conv.{leaf}"
+        if key in weights:
+            weights[key] = torch.zeros(wide, *weights[key].shape[1:])
+    assert guess(weights) == name
+    with pytest.raises(DamagedError, match="no weights of EnCodec"):
+        guess({"a": torch.zeros(1)})
+
+
+@pytest.mark.usefixtures("small_preset")
+def test_a_checkpoint_of_audiocraft_loads(tmp_path: Path) -> None:
+    torch.save({"best_state": official_weights(), "xp.cfg": "seed: 1", "exported": True}, tmp_path / "state.bin")
+    assert load_encodec(tmp_path / "state.bin").info.digest == small_encodec().info.digest
+
+
 @pytest.mark.usefixtures("small_preset")
 def test_files_and_folders_load(tmp_path: Path) -> None:
     digest = small_encodec().info.digest
@@ -175,7 +205,7 @@ def test_files_and_folders_load(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small_preset")
 def test_files_that_hold_something_else_are_refused(tmp_path: Path) -> None:
-    torch.save({"best_state": official_weights()}, tmp_path / "nested.th")
+    torch.save({"ema": official_weights()}, tmp_path / "nested.th")
     (tmp_path / "hostile.th").write_bytes(pickle.dumps(Hostile(), protocol=2))
     torch.save(Hostile(), tmp_path / "hostile.pth")
     for name in ("empty.th", "empty.safetensors"):
@@ -197,19 +227,8 @@ def test_files_that_hold_something_else_are_refused(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def maker() -> Iterator[ModuleType]:
-    """The script that makes the golden files of .ecdc; its stand-in for torchaudio is in place while the tests run."""
-    pytest.importorskip("scipy")
-    made = script(GOLDEN.parent / "legacy" / "make.py")
-    before = set(sys.modules)
-    made.stand_in_for_torchaudio()
-    try:
-        importlib.import_module("encodec")
-    except ImportError as error:
-        pytest.skip(f"encodec is not installed here: {error}")
-    yield made
-    for name in set(sys.modules) - before:
-        if name.startswith("torchaudio"):
-            del sys.modules[name]
+    with the_package() as made:
+        yield made
 
 
 def package(model: Any, wave: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -247,3 +266,79 @@ def test_the_package_and_we_agree_at_full_size(maker: ModuleType) -> None:
     model.set_target_bandwidth(6.0)
     packed = legacy.write_ecdc(codec.encode(wave, 8))
     assert packed == compress(model, torch.from_numpy(wave[0]), use_lm=False)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kbps", [3.0, 24.0])
+def test_the_package_and_we_agree_at_48_khz(maker: ModuleType, kbps: float) -> None:
+    compress = importlib.import_module("encodec").compress
+    model = maker.encodec_model("encodec_48khz", kbps)
+    for k, layer in enumerate(model.quantizer.vq.layers):
+        layer._codebook.embed.mul_((0.95 / 0.7) ** k)
+    codec, off, count = from_encodec(model.state_dict(), PRESETS["encodec-48k"], "encodec-48k"), 0, 0
+    for length in (1, 47_521, 48_000, 97_000):
+        wave = maker.wave(2, length, 48_000)
+        with torch.no_grad():
+            frames = model.encode(wave[None])
+            sound = model.decode(frames)[..., :length].numpy()
+        ours = codec.encode(wave[None].numpy(), codec.info.levels_for(1000 * kbps))
+        theirs = np.zeros_like(np.concatenate(ours.levels))
+        for i, (codes, scale) in enumerate(frames):
+            theirs[:, i * 150 : i * 150 + codes.shape[2]] = codes[0].numpy()
+            assert ours.scale is not None and ours.scale[0, i] == scale.item()
+        off, count = off + int((np.concatenate(ours.levels) != theirs).sum()), count + theirs.size
+        mine = codec.decode(replace(ours, levels=tuple(theirs[:, None])))
+        assert np.abs(mine - sound).max() < 1e-4 * np.abs(sound).max()
+        packed = legacy.write_ecdc(replace(ours, levels=tuple(theirs[:, None])))
+        assert packed == compress(model, wave, use_lm=False)
+    assert off < 1e-3 * count
+
+
+def hugging_face(name: str, narrow: bool) -> Any:
+    """The model of `transformers` that a preset stands for, with weights drawn by chance."""
+    transformers = pytest.importorskip("transformers")
+    fields: dict[str, Any] = {}
+    if name != "encodec-24k":
+        fields |= {"use_causal_conv": False}
+    if name == "encodec-48k":
+        fields |= {"sampling_rate": 48_000, "audio_channels": 2, "norm_type": "time_group_norm", "normalize": True}
+        fields |= {"chunk_length_s": 1.0, "overlap": 0.01, "target_bandwidths": [3.0, 6.0, 12.0, 24.0]}
+    if name.startswith("encodec-32k"):
+        fields |= {"sampling_rate": 32_000, "upsampling_ratios": [8, 5, 4, 4], "num_filters": 64}
+        fields |= {"codebook_size": 2048, "target_bandwidths": [2.2], "use_conv_shortcut": False}
+        fields |= {"pad_mode": "reflect" if name.endswith("hf") else "constant"}
+    if narrow:
+        fields |= {"num_filters": 4, "hidden_size": 8}
+    torch.manual_seed(0)
+    model = transformers.EncodecModel(transformers.EncodecConfig(**fields)).eval()
+    for k, layer in enumerate(model.quantizer.layers):
+        layer.codebook.embed.normal_(0, 0.9**k)
+        layer.codebook.cluster_size.fill_(1)
+    return model
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("narrow", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_transformers_and_we_agree(name: str, narrow: bool) -> None:
+    model, config = hugging_face(name, narrow), PRESETS[name]
+    if narrow:
+        config = replace(config, seanet=replace(config.seanet, filters=4, dim=8))
+    codec = from_encodec(model.state_dict(), config, name)
+    hugging_face(name, narrow).load_state_dict(to_encodec(codec, "huggingface"))
+    off = count = 0
+    lengths = (48_000 + 47_520,) if name == "encodec-48k" else (1, config.seanet.hop + 1, 5_000)
+    for length, batch in zip(lengths, (2, 1, 3), strict=False):
+        wave = np.concatenate([MAKER.sound(length + i, config.seanet.channels)[:, :, :length] for i in range(batch)])
+        with torch.no_grad():
+            found = model.encode(torch.from_numpy(wave), bandwidth=model.config.target_bandwidths[-1])
+            frames = [codes.numpy() for codes in found.audio_codes]
+            last = found.last_frame_pad_length
+            frames[-1] = frames[-1][..., : frames[-1].shape[-1] - last] if last > 0 else frames[-1]
+            sound = model.decode(found.audio_codes, found.audio_scales, last_frame_pad_length=max(0, last))[0].numpy()
+        ours, theirs = codec.encode(wave), np.concatenate(frames, axis=2)
+        off, count = off + int((np.stack(ours.levels, axis=1) != theirs).sum()), count + theirs.size
+        mine = codec.decode(replace(ours, levels=tuple(theirs.transpose(1, 0, 2))))
+        assert np.abs(mine - sound[..., :length]).max() < 1e-4 * np.abs(sound).max()
+    assert off <= 1e-3 * count

@@ -132,7 +132,8 @@ class EnCodec(Codec):
     def decode_segment(self, levels: tuple[Level, ...], scale: Scale) -> Wave:
         """Sound `[B, C, F * hop]` of one segment."""
         z = self.quantizer.decode([torch.from_numpy(level).to(self.device) for level in levels])
-        return np.array(self.decoder(z).float().cpu() * torch.from_numpy(scale)[:, None, None])
+        sound = self.decoder(z).float().cpu() * torch.from_numpy(scale)[:, None, None]
+        return np.asarray(sound.numpy())
 
 
 def normalised(wave: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,11 +1,11 @@
-"""Makes small.npz beside it: codes and sound of the package `encodec` 0.1.1, with made-up weights.
+"""Makes the files beside it: codes and sound of the package `encodec` 0.1.1, with made-up weights.
 
     pip install --no-deps encodec einops
     pip install scipy torch==2.13.0
     python tests/golden/encodec/make.py
 
-The model is of the released shape (causal, weight norm, four strides, an LSTM) but narrow, so that the file is small;
-its weights are drawn by `weights()` from names and shapes, so they need not be stored.
+The models are of the released shapes (24 kHz; 48 kHz, but in segments of 0.1 s; 32 kHz as audiocraft has it) but narrow,
+so that the files are small; weights are drawn by `weights()` from names and shapes, so they need not be stored.
 """
 
 from __future__ import annotations
@@ -19,6 +19,19 @@ import numpy as np
 HERE = Path(__file__).parent
 DIM, FILTERS, LEVELS, SIZE = 8, 4, 4, 16
 LENGTHS = (1, 321, 2593)  # samples: one, a frame and one, and more than the start that is mirrored
+KINDS = {  # of SEANet, of the model, lengths; the first of two segments may have a frame less than usual
+    "small": ({"causal": True, "norm": "weight_norm"}, {"sample_rate": 24_000, "channels": 1}, LENGTHS),
+    "stereo": (
+        {"causal": False, "norm": "time_group_norm", "channels": 2},
+        {"sample_rate": 32_000, "channels": 2, "normalize": True, "segment": 0.1, "overlap": 0.15},
+        (1, 321, 2_725, 6_541),
+    ),
+    "music": (
+        {"causal": False, "norm": "weight_norm", "true_skip": True, "pad_mode": "constant", "ratios": [8, 5, 4, 4]},
+        {"sample_rate": 32_000, "channels": 1},
+        (1, 641, 5_000),
+    ),
+}
 
 
 def weights(shapes: dict[str, list[int]]):
@@ -42,39 +55,49 @@ def weights(shapes: dict[str, list[int]]):
     return made
 
 
-def sound(length: int) -> np.ndarray:
-    """Noise, `[1, 1, length]`."""
-    return (0.3 * np.random.RandomState(length).standard_normal((1, 1, length))).astype(np.float32)
+def sound(length: int, channels: int = 1) -> np.ndarray:
+    """Noise, `[1, C, length]`."""
+    return (0.3 * np.random.RandomState(length).standard_normal((1, channels, length))).astype(np.float32)
 
 
-def official():
+def official(kind: str = "small"):
     """The package's model, narrow."""
     from encodec import EncodecModel, modules, quantization
 
-    sizes = {"dimension": DIM, "n_filters": FILTERS, "causal": True, "norm": "weight_norm"}
+    seanet, whole, _ = KINDS[kind]
+    sizes = {"dimension": DIM, "n_filters": FILTERS, **seanet}
     encoder, decoder = modules.SEANetEncoder(**sizes), modules.SEANetDecoder(**sizes)
     quantizer = quantization.ResidualVectorQuantizer(dimension=DIM, n_q=LEVELS, bins=SIZE)
-    return EncodecModel(encoder, decoder, quantizer, [1.2], 24_000, 1).eval()
+    return EncodecModel(encoder, decoder, quantizer, [1.2], **whole).eval()
 
 
 def main() -> None:
-    """Write the golden file."""
+    """Write the golden files."""
     sys.path.insert(0, str(HERE.parent / "legacy"))
     from make import stand_in_for_torchaudio
 
     stand_in_for_torchaudio()
+    for kind in KINDS:
+        write(kind)
+
+
+def write(kind: str) -> None:
+    """Write one."""
     import torch
 
-    model = official()
+    model, lengths = official(kind), KINDS[kind][2]
     shapes = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     model.load_state_dict(weights(shapes))
     arrays = {"shapes": np.frombuffer(json.dumps(shapes).encode(), np.uint8)}
-    for length in LENGTHS:
+    for length in lengths:
         with torch.no_grad():
-            [(codes, _)] = model.encode(torch.from_numpy(sound(length)))
-            wave = model.decode([(codes, None)])[..., :length]
-        arrays |= {f"codes-{length}": codes.numpy().astype(np.uint8), f"wave-{length}": wave.numpy()}
-    np.savez_compressed(HERE / "small.npz", **arrays)
+            frames = model.encode(torch.from_numpy(sound(length, model.channels)))
+            wave = model.decode(frames)[..., :length]
+        codes = np.concatenate([codes.numpy() for codes, _ in frames], axis=2)
+        arrays |= {f"codes-{length}": codes.astype(np.uint8), f"wave-{length}": wave.numpy()}
+        if model.normalize:
+            arrays[f"scale-{length}"] = np.array([scale.item() for _, scale in frames], np.float32)
+    np.savez_compressed(HERE / f"{kind}.npz", **arrays)
 
 
 if __name__ == "__main__":
