@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -74,3 +76,12 @@ def test_size_and_direction_learn_apart() -> None:
 def test_a_missing_half_is_reported() -> None:
     with pytest.raises(RuntimeError, match="weight"):
         conv().load_state_dict({"weight_v": torch.zeros(3, 2, 5), "bias": torch.zeros(3)})
+
+
+def test_fusing_a_copy_leaves_the_original_as_it_was() -> None:
+    layer, x = normalise(nn.Conv1d(2, 3, 3)), torch.randn(1, 2, 9)
+    before = layer(x)
+    plain = fuse(copy.deepcopy(layer))
+    torch.testing.assert_close(plain(x), before)
+    assert torch.equal(layer(x), before)
+    assert NEW[0] in layer.state_dict() and set(plain.state_dict()) == {"weight", "bias"}

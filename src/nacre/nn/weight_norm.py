@@ -34,6 +34,9 @@ def fuse(model: Layer) -> Layer:
     """
     for layer in list(model.modules()):
         if _is_normalised(layer):
+            # a deep copy shares the class that torch made for the original, and torch is about to take it apart
+            shared = type(layer)
+            layer.__class__ = type(shared.__name__, shared.__bases__, dict(vars(shared)))
             parametrize.remove_parametrizations(layer, "weight")
     return model
 
