@@ -223,6 +223,7 @@ class SoundStreamStream(UnpaddedStream):
 
     @denoise.setter
     def denoise(self, on: bool) -> None:
+        """Turn the switch."""
         self._switched.turn(on)
 
     def _blocks(self, wave: Wave, unit: int) -> tuple[Level, ...]:
