@@ -120,6 +120,7 @@ class SNAC(Codec):
 
     @seed.setter
     def seed(self, seed: int | None) -> None:
+        """For all noise blocks; a codec without any stays at None."""
         for layer in self.decoder:
             if isinstance(layer, Noise):
                 layer.seed = seed
