@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nacre.container.arithmetic import BITS, ArithmeticDecoder, ArithmeticEncoder
-from nacre.errors import DamagedError
+from nacre.errors import DamagedError, InputError
 
 
 def counts_of(weights: list[int]) -> np.ndarray:
@@ -61,3 +61,8 @@ def test_bytes_that_end_or_lie_are_refused() -> None:
         [decoder.pull(counts) for _ in range(40)]
     with pytest.raises(DamagedError, match="name no symbol"):
         ArithmeticDecoder(b"\xff" * 8).pull(np.array([2, 4]))
+
+
+def test_counts_that_are_too_many_are_refused() -> None:
+    with pytest.raises(InputError, match="more than 2"):
+        ArithmeticEncoder().push(1, np.array([2, (1 << BITS) + 1]))

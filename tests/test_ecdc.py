@@ -175,7 +175,7 @@ def test_a_language_model_packs_and_unpacks(name: str, levels: int, length: int)
         read, metadata = read_ecdc(data, Guess())
         assert read == each and metadata["lm"] is True
     if length > 48_000:
-        assert len(data) < len(write_ecdc(each)) / 5
+        assert len(data) < len(write_ecdc(each)) / 2
 
 
 def test_packed_files_that_lie_are_damage() -> None:

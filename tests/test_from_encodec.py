@@ -222,6 +222,58 @@ def test_files_that_hold_something_else_are_refused(tmp_path: Path) -> None:
         load_encodec(tmp_path, "encodec-48k")
 
 
+# Beside transformers, which must not see the stand-in for torchaudio below.
+
+
+def hugging_face(name: str, narrow: bool) -> Any:
+    """The model of `transformers` that a preset stands for, with weights drawn by chance."""
+    transformers = pytest.importorskip("transformers")
+    fields: dict[str, Any] = {}
+    if name != "encodec-24k":
+        fields |= {"use_causal_conv": False}
+    if name == "encodec-48k":
+        fields |= {"sampling_rate": 48_000, "audio_channels": 2, "norm_type": "time_group_norm", "normalize": True}
+        fields |= {"chunk_length_s": 1.0, "overlap": 0.01, "target_bandwidths": [3.0, 6.0, 12.0, 24.0]}
+    if name.startswith("encodec-32k"):
+        fields |= {"sampling_rate": 32_000, "upsampling_ratios": [8, 5, 4, 4], "num_filters": 64}
+        fields |= {"codebook_size": 2048, "target_bandwidths": [2.2], "use_conv_shortcut": False}
+        fields |= {"pad_mode": "reflect" if name.endswith("hf") else "constant"}
+    if narrow:
+        fields |= {"num_filters": 4, "hidden_size": 8}
+    torch.manual_seed(0)
+    model = transformers.EncodecModel(transformers.EncodecConfig(**fields)).eval()
+    for k, layer in enumerate(model.quantizer.layers):
+        layer.codebook.embed.normal_(0, 0.9**k)
+        layer.codebook.cluster_size.fill_(1)
+    return model
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("narrow", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_transformers_and_we_agree(name: str, narrow: bool) -> None:
+    model, config = hugging_face(name, narrow), PRESETS[name]
+    if narrow:
+        config = replace(config, seanet=replace(config.seanet, filters=4, dim=8))
+    codec = from_encodec(model.state_dict(), config, name)
+    hugging_face(name, narrow).load_state_dict(to_encodec(codec, "huggingface"))
+    off = count = 0
+    lengths = (48_000 + 47_520,) if name == "encodec-48k" else (1, config.seanet.hop + 1, 5_000)
+    for length, batch in zip(lengths, (2, 1, 3), strict=False):
+        wave = np.concatenate([MAKER.sound(length + i, config.seanet.channels)[:, :, :length] for i in range(batch)])
+        with torch.no_grad():
+            found = model.encode(torch.from_numpy(wave), bandwidth=model.config.target_bandwidths[-1])
+            frames = [codes.numpy() for codes in found.audio_codes]
+            last = found.last_frame_pad_length
+            frames[-1] = frames[-1][..., : frames[-1].shape[-1] - last] if last > 0 else frames[-1]
+            sound = model.decode(found.audio_codes, found.audio_scales, last_frame_pad_length=max(0, last))[0].numpy()
+        ours, theirs = codec.encode(wave), np.concatenate(frames, axis=2)
+        off, count = off + int((np.stack(ours.levels, axis=1) != theirs).sum()), count + theirs.size
+        mine = codec.decode(replace(ours, levels=tuple(theirs.transpose(1, 0, 2))))
+        assert np.abs(mine - sound[..., :length]).max() < 1e-4 * np.abs(sound).max()
+    assert off <= 1e-3 * count
+
+
 # Beside the package.
 
 
@@ -293,52 +345,3 @@ def test_the_package_and_we_agree_at_48_khz(maker: ModuleType, kbps: float) -> N
         packed = legacy.write_ecdc(replace(ours, levels=tuple(theirs[:, None])))
         assert packed == compress(model, wave, use_lm=False)
     assert off < 1e-3 * count
-
-
-def hugging_face(name: str, narrow: bool) -> Any:
-    """The model of `transformers` that a preset stands for, with weights drawn by chance."""
-    transformers = pytest.importorskip("transformers")
-    fields: dict[str, Any] = {}
-    if name != "encodec-24k":
-        fields |= {"use_causal_conv": False}
-    if name == "encodec-48k":
-        fields |= {"sampling_rate": 48_000, "audio_channels": 2, "norm_type": "time_group_norm", "normalize": True}
-        fields |= {"chunk_length_s": 1.0, "overlap": 0.01, "target_bandwidths": [3.0, 6.0, 12.0, 24.0]}
-    if name.startswith("encodec-32k"):
-        fields |= {"sampling_rate": 32_000, "upsampling_ratios": [8, 5, 4, 4], "num_filters": 64}
-        fields |= {"codebook_size": 2048, "target_bandwidths": [2.2], "use_conv_shortcut": False}
-        fields |= {"pad_mode": "reflect" if name.endswith("hf") else "constant"}
-    if narrow:
-        fields |= {"num_filters": 4, "hidden_size": 8}
-    torch.manual_seed(0)
-    model = transformers.EncodecModel(transformers.EncodecConfig(**fields)).eval()
-    for k, layer in enumerate(model.quantizer.layers):
-        layer.codebook.embed.normal_(0, 0.9**k)
-        layer.codebook.cluster_size.fill_(1)
-    return model
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("narrow", [True, pytest.param(False, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", list(PRESETS))
-def test_transformers_and_we_agree(name: str, narrow: bool) -> None:
-    model, config = hugging_face(name, narrow), PRESETS[name]
-    if narrow:
-        config = replace(config, seanet=replace(config.seanet, filters=4, dim=8))
-    codec = from_encodec(model.state_dict(), config, name)
-    hugging_face(name, narrow).load_state_dict(to_encodec(codec, "huggingface"))
-    off = count = 0
-    lengths = (48_000 + 47_520,) if name == "encodec-48k" else (1, config.seanet.hop + 1, 5_000)
-    for length, batch in zip(lengths, (2, 1, 3), strict=False):
-        wave = np.concatenate([MAKER.sound(length + i, config.seanet.channels)[:, :, :length] for i in range(batch)])
-        with torch.no_grad():
-            found = model.encode(torch.from_numpy(wave), bandwidth=model.config.target_bandwidths[-1])
-            frames = [codes.numpy() for codes in found.audio_codes]
-            last = found.last_frame_pad_length
-            frames[-1] = frames[-1][..., : frames[-1].shape[-1] - last] if last > 0 else frames[-1]
-            sound = model.decode(found.audio_codes, found.audio_scales, last_frame_pad_length=max(0, last))[0].numpy()
-        ours, theirs = codec.encode(wave), np.concatenate(frames, axis=2)
-        off, count = off + int((np.stack(ours.levels, axis=1) != theirs).sum()), count + theirs.size
-        mine = codec.decode(replace(ours, levels=tuple(theirs.transpose(1, 0, 2))))
-        assert np.abs(mine - sound[..., :length]).max() < 1e-4 * np.abs(sound).max()
-    assert off <= 1e-3 * count

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DamagedError
+from ..errors import DamagedError, InputError
 
 BITS = 24  # counts of all symbols add up to 2^24 at most, each is 2 at least
 Counts = NDArray[np.int64]  # [N], cumulative: what symbols 0 to s take
@@ -35,6 +35,8 @@ class _Interval:
     def settle(self) -> tuple[int, int]:
         """Take off the leading bits that both ends share: their value and their number."""
         shared = self.width - (self.low ^ self.high).bit_length()
+        if shared < 0:  # `encodec` ends here too
+            raise InputError("the language model's counts add up to more than 2^24; write this file without it")
         self.width -= shared
         value = self.low >> self.width
         self.low -= value << self.width
