@@ -16,7 +16,7 @@ import torch
 from nac2023_reference import SwarModel, ThreeScales, adversarial, features, least_squares, spectral
 
 from nacre import Codes, DamagedError, InputError, MissingError
-from nacre.codecs.nac2023 import SEANET, NAC2023Config
+from nacre.codecs.nac2023 import NAC2023Config
 from nacre.converters import from_nac2023 as module
 from nacre.converters.from_nac2023 import load_discriminators, load_nac2023, spellings, to_nac2023
 from nacre.training.adversarial import OBJECTIVES, FeatureMatching, discriminator_loss, generator_loss
@@ -26,7 +26,8 @@ from nacre.training.spectra import Pair, resolutions
 
 SIZES = {"width": 4, "dim": 8, "levels": 4, "size": 32}
 SMALL = NAC2023Config(
-    seanet=module.replace(SEANET, filters=SIZES["width"], dim=SIZES["dim"]),
+    filters=SIZES["width"],
+    dim=SIZES["dim"],
     levels=SIZES["levels"],
     codebook_size=SIZES["size"],
     dropout=(1, 4),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from nacre import CodecInfo, Codes, InputError, decode_file, encode_file, read, write
 from nacre.codecs.dac import DAC, DACConfig
 from nacre.codecs.encodec import EnCodec, EnCodecConfig
-from nacre.codecs.nac2023 import NAC2023, SEANET, NAC2023Config
+from nacre.codecs.nac2023 import NAC2023, NAC2023Config
 from nacre.container import legacy
 from nacre.container.nac0 import NAC0_CODEC, read_nac0, write_nac0
 from nacre.nn.seanet import SEANetConfig
@@ -23,7 +23,6 @@ from nacre.nn.seanet import SEANetConfig
 HOP, BLOCK = 320, 5  # samples a frame, frames of a block of the small codec
 GOLDEN = Path(__file__).parent / "golden" / "legacy"
 VECTORS = Path(__file__).parents[2] / "shared" / "vectors"
-NARROW = replace(SEANET, filters=2, dim=8)
 
 
 @cache
@@ -31,7 +30,9 @@ def small() -> NAC2023:
     """A narrow codec of 4 levels with blocks of 5 frames, whose entries are as large as what they code."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    codec = NAC2023(NAC2023Config(seanet=NARROW, block=BLOCK, levels=4, codebook_size=16, dropout=(1, 2, 4)), "small")
+    codec = NAC2023(
+        NAC2023Config(filters=2, dim=8, block=BLOCK, levels=4, codebook_size=16, dropout=(1, 2, 4)), "small"
+    )
     with torch.no_grad():
         for name, parameter in codec.named_parameters():
             if name.endswith("original0"):
@@ -43,7 +44,7 @@ def small() -> NAC2023:
 def narrow() -> NAC2023:
     """All 48 levels of 1024 entries and blocks of 2 s, on a narrow network."""
     torch.manual_seed(0)
-    return NAC2023(NAC2023Config(seanet=NARROW), digest="00ff").eval()
+    return NAC2023(NAC2023Config(filters=2, dim=8), digest="00ff").eval()
 
 
 def noise(length: int, batch: int = 1) -> np.ndarray:

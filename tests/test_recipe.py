@@ -7,14 +7,18 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from small_run import small_recipe
 
+from nacre.codecs.hac import PRESETS as HAC_PRESETS
+from nacre.codecs.nac2023 import PRESETS as NAC_PRESETS
 from nacre.codecs.pearl import Pearl, PearlConfig
 from nacre.errors import InputError
 from nacre.training.recipe import Recipe, parse_recipe, read_recipe, with_minutes
 
+PRESETS_OF = HAC_PRESETS | NAC_PRESETS
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
 
 
@@ -30,6 +34,18 @@ def test_there_is_a_recipe_of_pearl() -> None:
     assert recipe.codec == PearlConfig()
     assert (recipe.mel.windows[0], recipe.mel.mels[-1], recipe.mel.scale) == (128, 320, "htk")
     assert recipe.discriminators and not recipe.adversarial_on_cpu
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens", "bitrate"),
+    [("hac-v1.1", 75, 1350), ("hac-v1.3", 200, 3600), ("hac-150", 150, 2700), ("nac-2023", 50, 24_000)],
+)
+def test_the_recipe_builds_the_codec_of_its_name(name: str, tokens: int, bitrate: int) -> None:
+    recipe = read_recipe(next(path for path in RECIPES if path.stem == name))
+    with torch.device("meta"):
+        info = recipe.build().info
+    assert (info.name, info.frame_rate, info.bitrate()) == (name, tokens, bitrate)
+    assert recipe.codec == PRESETS_OF[name]
 
 
 def test_a_recipe_survives_being_written() -> None:

@@ -171,11 +171,10 @@ class SpectrumEncoder(nn.Module):
         super().__init__()
         self.stft = CausalSTFT(config.window, config.hop)
         self.scale = Standardise((config.window // 2, 2), config.decay, centred=True)
-        self.stages = nn.ModuleList()
-        bands, width = config.window // 2, 2
+        self.body, bands, width = Chain(), config.window // 2, 2
         for at, now, blocks in zip(config.bands, config.widths, config.blocks, strict=True):
-            join = nn.Linear(width * (bands // at), now)
-            self.stages.append(nn.ModuleList([join, *(Sweep(config, at, now) for _ in range(blocks))]))
+            self.body.append(Regroup(bands // at * width, now))
+            self.body.extend(Sweep(config, at, now) for _ in range(blocks))
             bands, width = at, now
         self.leave = nn.Linear(bands * width, config.bits)
 
@@ -183,11 +182,7 @@ class SpectrumEncoder(nn.Module):
         """Spectrum, compressed and scaled; bands joined step by step, sweeps between; one number a bit."""
         parts = compress(self.stft(wave, state)).transpose(1, 2).chunk(2, dim=2)
         x = self.scale(torch.stack(parts, dim=-1)[:, :, :-1])  # [B, F, N, D] from here on, without the highest bin
-        for stage in self.stages:
-            join, *sweeps = stage  # type: ignore[misc]  # a ModuleList is a sequence
-            x = join(x.reshape(x.shape[0], x.shape[1], -1, join.in_features))
-            for sweep in sweeps:
-                x = sweep(x, state)
+        x = self.body(x, state)
         latent: Tensor = self.leave(x.flatten(2)).transpose(1, 2)
         return latent
 
@@ -197,26 +192,18 @@ class SpectrumDecoder(nn.Module):
 
     def __init__(self, config: HACConfig) -> None:
         super().__init__()
-        self.enter = nn.Linear(config.bits, config.bands[-1] * config.widths[-1])
-        self.stages = nn.ModuleList()
+        self.body = Chain(Regroup(config.bits, config.widths[-1], config.bands[-1]))
         finer = ((config.window // 2, 2), *zip(config.bands, config.widths, strict=True))
         for k in reversed(range(len(config.bands))):
             (bands, width), (at, now) = finer[k], finer[k + 1]
-            sweeps = (Sweep(config, at, now) for _ in range(config.blocks[k]))
-            self.stages.append(nn.ModuleList([*sweeps, nn.Linear(now, width * (bands // at))]))
+            self.body.extend(Sweep(config, at, now) for _ in range(config.blocks[k]))
+            self.body.append(Regroup(now, width, bands // at))
         self.gain = nn.Parameter(torch.full((config.window // 2, 1), 0.3))  # about a compressed spectrum's size
         self.istft = CausalISTFT(config.window, config.hop)
 
     def forward(self, z: Tensor, state: State | None = None) -> Tensor:
         """Bands parted step by step, sweeps between; the spectrum, expanded; samples."""
-        x = self.enter(z.transpose(1, 2))[:, :, None]  # [B, F, 1, D]
-        for stage in self.stages:
-            *sweeps, part = stage  # type: ignore[misc]  # a ModuleList is a sequence
-            x = x.reshape(x.shape[0], x.shape[1], -1, part.in_features)
-            for sweep in sweeps:
-                x = sweep(x, state)
-            x = part(x)
-        x = expand(x.reshape(x.shape[0], x.shape[1], -1, 2) * self.gain)
+        x = expand(self.body(z.transpose(1, 2)[:, :, None], state) * self.gain)  # [B, F, N, D]
         spectrum = nn.functional.pad(x, (0, 0, 0, 1)).transpose(1, 2)  # [B, N, F, D]
         wave: Tensor = self.istft(torch.cat([spectrum[..., 0], spectrum[..., 1]], dim=1), state)
         return wave
@@ -225,6 +212,19 @@ class SpectrumDecoder(nn.Module):
 def expand(x: Tensor) -> Tensor:
     """Magnitudes of `[..., 2]` squared, real part and imaginary part in the last place; what `compress` undid."""
     return x * x.square().sum(-1, keepdim=True).clamp_min(1e-10).sqrt()
+
+
+class Regroup(nn.Linear):
+    """Joins bands of `[B, F, N, D]` until `joined` features stand side by side, and parts each into `parts` bands."""
+
+    def __init__(self, joined: int, width: int, parts: int = 1) -> None:
+        super().__init__(joined, width * parts)
+        self.width = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Fewer bands with more features, or the other way round."""
+        y = super().forward(x.reshape(x.shape[0], x.shape[1], -1, self.in_features))
+        return y.reshape(x.shape[0], x.shape[1], -1, self.width)
 
 
 class Sweep(nn.Module):

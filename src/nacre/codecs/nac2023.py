@@ -10,7 +10,7 @@ Letters in shapes: `B` batch, `C` channels, `D` features, `T` samples, `F` frame
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -22,20 +22,25 @@ from ..quantizers.codebook import CodebookConfig
 from ..quantizers.rvq import ResidualVQ, ResidualVQConfig
 from .base import Codec
 
-SEANET = SEANetConfig(dilations=((1,), (2,), (4,), (8,)), identity_skip=True, causal=False)
-
 
 @dataclass(frozen=True)
 class NAC2023Config:
     """Sizes of a NAC of 2023."""
 
     sample_rate: int = 16_000
-    seanet: SEANetConfig = field(default_factory=lambda: SEANET)  # both sides
+    filters: int = 32  # width next to the samples; doubled by every stage
+    dim: int = 128  # features that are quantized
     block: int = 100  # frames coded together, 2 s; a last block may have fewer
     levels: int = 48
     codebook_size: int = 1024
     # level counts that training draws from: the report describes such dropout, the code has none; the counts are ours
     dropout: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
+
+    @property
+    def seanet(self) -> SEANetConfig:
+        """Both sides: as EnCodec's, but dilated, hearing both ways, and with nothing on the skips."""
+        dilations = ((1,), (2,), (4,), (8,))
+        return SEANetConfig(dim=self.dim, filters=self.filters, dilations=dilations, identity_skip=True, causal=False)
 
 
 PRESETS = {"nac-2023": NAC2023Config()}
@@ -84,7 +89,7 @@ class Blocks(nn.Module):
     def forward(self, x: Tensor, state: State | None = None) -> Tensor:
         """`[B, C, T]` to what `net` makes of all blocks that are there, end to end."""
         if state is None:
-            return self._run(list(x.split(self.size, dim=-1)))
+            return self._run(list(torch.split(x, self.size, dim=-1)))
         kept = state.get(self)
         # what is missing of the first block is remembered by the width of an empty tensor, for a State holds no numbers
         missing = x.new_zeros(x.shape[0], state.place % self.size) if kept is None else kept[1]
@@ -93,7 +98,7 @@ class Blocks(nn.Module):
         if x.shape[-1] < first and not state.last:
             state.put(self, x, missing)
             return self._run([x[..., :0]])
-        blocks = [x[..., :first], *x[..., first:].split(self.size, dim=-1)]
+        blocks = [x[..., :first], *torch.split(x[..., first:], self.size, dim=-1)]
         rest = blocks.pop() if not state.last and blocks[-1].shape[-1] < self.size else x[..., :0]
         state.put(self, rest, missing[:, :0])
         return self._run(blocks)

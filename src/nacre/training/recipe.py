@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ..codecs.base import Codec
+from ..codecs.hac import HAC, HACConfig, HACWaveConfig
 from ..codecs.hilcodec import HILCodec, HILCodecConfig
+from ..codecs.nac2023 import NAC2023, NAC2023Config
 from ..codecs.pearl import Pearl, PearlConfig
 from ..errors import InputError
 from .adversarial import FeatureMatching
@@ -26,6 +28,9 @@ from .losses import MelLossConfig
 ARCHITECTURES: dict[str, tuple[type[Any], Callable[..., Codec]]] = {
     "pearl": (PearlConfig, Pearl),
     "hilcodec": (HILCodecConfig, HILCodec),
+    "hac": (HACConfig, HAC),
+    "hac-wave": (HACWaveConfig, HAC),
+    "nac-2023": (NAC2023Config, NAC2023),
 }
 LEAST = {  # what a setting may not fall under
     "crop": 0.01,
@@ -67,7 +72,7 @@ class Recipe:
     """Everything that decides how a run goes, except its data and its hardware."""
 
     name: str = "pearl-24k"  # of the model, in every file that it writes
-    architecture: Literal["pearl", "hilcodec"] = "pearl"
+    architecture: Literal["pearl", "hilcodec", "hac", "hac-wave", "nac-2023"] = "pearl"
     seed: int = 0
     # length: `steps`, or with `minutes` above zero so much wall clock, over all sittings
     steps: int = 200_000
