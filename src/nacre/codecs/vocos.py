@@ -108,8 +108,7 @@ class TokenVocos(nn.Module, CodecContract):
         if len(levels) not in self.config.levels:
             counts = ", ".join(map(str, self.config.levels))
             raise InputError(f"{self.info.name} decodes {counts} levels, got {len(levels)}; take fewer by codes.head()")
-        z = sum(F.embedding(codes, book) for codes, book in zip(levels, self.entries, strict=False))
-        assert isinstance(z, Tensor)
+        z = torch.stack([F.embedding(codes, book) for codes, book in zip(levels, self.entries, strict=False)]).sum(0)
         sound: Tensor = self.vocoder(z.transpose(1, 2), state, self.config.levels.index(len(levels)))
         return sound
 
