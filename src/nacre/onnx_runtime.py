@@ -121,7 +121,7 @@ def read_info(weights: Path) -> CodecInfo:
 
 def info_to_json(info: CodecInfo) -> str:
     """A CodecInfo as a line of JSON; what came later is left out where it is nothing, as in graphs from before."""
-    later = ("lookahead", "conceals")
+    later = ("lookahead", "conceals", "overlap")
     return json.dumps({key: value for key, value in vars(info).items() if value or key not in later}, sort_keys=True)
 
 
