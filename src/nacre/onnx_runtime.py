@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import MISSING, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ class Graph:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises classes of its own that share no base
             raise DamagedError(f"{path} is not a graph of nacre's that ONNX Runtime can load: {error}") from error
-        if self.session.get_modelmeta().custom_metadata_map.get(INFO_KEY) != info_to_json(info):
+        if not _made_with(self.session, info):
             raise DamagedError(f"{path} and {WEIGHTS} beside it are of different exports; export the model again")
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         self.inputs = [i.name for i in inputs if not i.name.startswith(STATE)]
@@ -103,6 +104,15 @@ class Graph:
         return list(results[:count])
 
 
+def _made_with(session: onnxruntime.InferenceSession, info: CodecInfo) -> bool:
+    """Whether a graph says that it belongs to the weights of `info`."""
+    said = session.get_modelmeta().custom_metadata_map.get(INFO_KEY, "")
+    try:
+        return info_from_json(said) == info
+    except (ValueError, TypeError):
+        return False
+
+
 def level_names(info: CodecInfo) -> tuple[str, ...]:
     """What graphs call the levels of a codec."""
     return tuple(f"level.{k}" for k in range(info.levels))
@@ -120,9 +130,9 @@ def read_info(weights: Path) -> CodecInfo:
 
 
 def info_to_json(info: CodecInfo) -> str:
-    """A CodecInfo as a line of JSON; what came later is left out where it is nothing, as in graphs from before."""
-    later = ("lookahead", "conceals", "overlap")
-    return json.dumps({key: value for key, value in vars(info).items() if value or key not in later}, sort_keys=True)
+    """A CodecInfo as a line of JSON; fields that say nothing but their default are left out, as they may be newer."""
+    said = {f.name: getattr(info, f.name) for f in fields(info) if f.default is MISSING or getattr(info, f.name)}
+    return json.dumps(said, sort_keys=True)
 
 
 def info_from_json(text: str) -> CodecInfo:
