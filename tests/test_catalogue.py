@@ -47,7 +47,7 @@ def test_converters_know_the_preset(model: Model) -> None:
     if util.find_spec(f"nacre.converters.{room}") is None:
         pytest.skip(f"no {room}.py yet, and `nacre models` says so")
     module = import_module(f"nacre.converters.{room}")
-    assert next(iter(signature(getattr(module, name)).parameters)) == "path"
+    assert next(iter(signature(getattr(module, name)).parameters)) in ("path", "folder")
     if model.preset is None:
         assert model.name in module.PRESETS
     else:

@@ -28,6 +28,16 @@ def test_the_row_names_converter_and_preset(tmp_path: Path, monkeypatch: pytest.
     assert told == [(path, "dac-44k"), (path, "dac-24k")]
 
 
+def test_a_single_file_may_have_a_converter_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row, told = replace(CATALOGUE["dac-44k"], converter="from_none.load", lone="from_dac.load_dac"), []
+    monkeypatch.setattr(from_dac, "load_dac", lambda place: told.append(place))
+    (tmp_path / "w.pth").touch()
+    load_original(row, tmp_path / "w.pth")
+    assert told == [tmp_path / "w.pth"]
+    with pytest.raises(ModuleNotFoundError, match="from_none"):
+        load_original(row, tmp_path)
+
+
 def test_threads_are_between_one_and_many() -> None:
     before = torch.get_num_threads()
     use_threads(None)

@@ -29,6 +29,7 @@ class Model:
     licence: str = "MIT"  # of the weights
     home: str = ""  # page of the project
     converter: str = ""  # what reads the files, a function under `converters/`: "from_dac.load_dac"
+    lone: str = ""  # what reads a single file instead, where the files make a folder of another kind
     store: str = ""  # folder in the cache where models share a download; "" is `name`
     note: str = ""  # a sentence to know before use
 
@@ -57,6 +58,12 @@ def _hub(repository: str, *names: str) -> tuple[Remote, ...]:
     return tuple(Remote(f"https://huggingface.co/{repository}/resolve/main/{name}") for name in names)
 
 
+def _graphs(stem: str, levels: int) -> tuple[Remote, ...]:
+    """HILCodec's graphs, in its repository."""
+    parts = ("enc", "dec", *(f"deq{k}" for k in range(levels)))
+    return tuple(Remote(f"https://github.com/aask1357/hilcodec/raw/HEAD/onnx/{stem}_{part}.onnx") for part in parts)
+
+
 def _lyra(*names: str) -> tuple[Remote, ...]:
     base = "https://raw.githubusercontent.com/google/lyra/main/lyra/model_coeffs"
     return tuple(Remote(f"{base}/{name}") for name in names)
@@ -71,7 +78,7 @@ def _steps(autoencoder: str, vocoder: str = "") -> tuple[str, ...]:
 _Github = "https://github.com/"
 _BIN, _SAFE = ("config.json", "pytorch_model.bin"), ("config.json", "model.safetensors")
 _ASK = "the repository has no licence file, and an early readme allowed research only: ask before other use"
-_GRAPHS = "published as ONNX graphs; `--from` takes a checkpoint of the training code"
+_GRAPHS = "published as ONNX graphs, which are read into torch; `--from` takes those or a checkpoint"
 
 _Pearl = partial(Model, note="comes with the package and needs no torch")
 _EnCodec = partial(
@@ -82,7 +89,13 @@ _Academic = partial(
 )
 _DAC = partial(Model, home=_Github + "descriptinc/descript-audio-codec", converter="from_dac.load_dac", preset=None)
 _SNAC = partial(Model, home=_Github + "hubertsiuzdak/snac", converter="from_snac.load_snac")
-_HILCodec = partial(Model, home=_Github + "aask1357/hilcodec", converter="from_hilcodec.load_hilcodec", note=_GRAPHS)
+_HILCodec = partial(
+    Model,
+    home=_Github + "aask1357/hilcodec",
+    converter="from_hilcodec_onnx.load_hilcodec_onnx",
+    lone="from_hilcodec.load_hilcodec",
+    note=_GRAPHS,
+)
 _AudioDec = partial(
     Model,
     files=(Remote(f"{_Github}facebookresearch/AudioDec/releases/download/pretrain_models_v02/exp.zip"),),
@@ -141,8 +154,8 @@ _MODELS = (
 
     Model("nac-2023", "speech and music, Tribhuvan University", 16_000, (0.5, 24.0), licence="not stated",
           converter="from_nac2023.load_nac2023", note="the weights are on a Google Drive; get them by hand"),
-    _HILCodec("hilcodec-speech", "speech, causal", 24_000, (0.75, 6.0)),
-    _HILCodec("hilcodec-music", "any sound, causal", 24_000, (0.75, 9.0)),
+    _HILCodec("hilcodec-speech", "speech, causal", 24_000, (0.75, 6.0), _graphs("hil_speech", 8)),
+    _HILCodec("hilcodec-music", "any sound, causal", 24_000, (0.75, 9.0), _graphs("hil_music", 12)),
 
     _AudioDec("audiodec-48k-sym", "speech, causal", 48_000, (1.6, 12.8),
               members=_steps("symAD_vctk_48000_hop300/checkpoint-700000")),

@@ -18,7 +18,8 @@ MAX_THREADS = 256  # as for ONNX Runtime
 def load_original(model: Model, place: Path, threads: int | None = None) -> CodecContract:
     """The codec of the weights at `place`, which are as the project of `model` published them."""
     use_threads(threads)
-    room, _, name = model.converter.partition(".")
+    converter = model.lone if model.lone and place.is_file() else model.converter
+    room, _, name = converter.partition(".")
     read: Callable[..., CodecContract] = getattr(import_module(f".{room}", __package__), name)
     return read(place) if model.preset is None else read(place, model.preset or model.name)
 

@@ -31,6 +31,7 @@ ORIGINALS = {  # architecture: what makes its tensors, and the names under which
     "snac": ("from_snac.to_snac", ""),
     "hilcodec": ("from_hilcodec.to_hilcodec", ""),
     "audiodec": ("from_audiodec.to_audiodec", "model.generator"),
+    "hificodec": ("from_hificodec.to_hificodec", ""),
     "mimi": ("from_mimi.to_mimi", ""),
     "wavtokenizer": ("from_wavtokenizer.to_wavtokenizer", "state_dict"),
     "nac2023": ("from_nac2023.to_nac2023", "model_state_dict"),
@@ -81,6 +82,8 @@ def _save_original(codec: Codec, target: Path, kind: str, overwrite: bool) -> No
     maker, place = ORIGINALS[kind]
     weights = to_dac(codec) if isinstance(codec, DAC) else _made(maker, codec)
     if target.suffix == ".safetensors":
+        if not _contiguous(weights):
+            raise InputError(f"{kind} keeps a model in several tables, which safetensors cannot; name a .pth file")
         _write(target, lambda file: file.write(save(_contiguous(weights), {"format": "pt"})), overwrite)
         return
     held: Any = weights
