@@ -182,6 +182,9 @@ def vocoder(
         if groups > 1:
             made.layer(f"blocks.{i}.conv_out", (width, wide, 1))
     made.layer("output_conv.conv", (1, width, 7), 1, past=(width, 6))
+    for key in made.made:
+        if "convs2" in key or key.startswith("output"):
+            made.made[key] *= 0.3  # so that the tanh at the end still bends and does not clip
     if statistics:
         made.put("mean", latent, size=0.3)
         made.made["scale"] = 0.5 + torch.rand(latent, generator=made.random)

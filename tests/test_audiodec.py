@@ -120,15 +120,14 @@ def test_a_frame_hears_the_first_of_its_samples_and_the_past(codecs: dict[str, A
             assert changed.any() and int(changed.int().argmax()) == frame
 
 
-@pytest.mark.parametrize("kind", ["c16", "v0", "v2"])
-def test_a_seek_costs_just_the_preroll(codecs: dict[str, AudioDec], kind: str) -> None:
-    codec = codecs[kind]
+@pytest.mark.parametrize("kind", ["sym", "c16", "v0", "v2"])
+def test_a_seek_costs_just_the_preroll(kind: str) -> None:
+    codec = small_audiodec(kind)
     preroll, hop = codec.info.preroll, codec.info.hop
-    codes = codec.encode(noise((preroll + 12) * hop))
-    whole = codec.decode(codes)[:, :, (preroll + 2) * hop :]
-    assert near(codec.decode(codes.cut(2, codes.frames))[:, :, preroll * hop :], whole)
-    short = codec.decode(codes.cut(3, codes.frames))[:, :, (preroll - 1) * hop :]
-    assert not np.array_equal(short[..., 0], whole[..., 0])
+    z = torch.randn(1, 8, preroll + 2, dtype=torch.float64, requires_grad=True)
+    codec.decoder.double()(z)[0, 0, (preroll + 1) * hop].backward()
+    assert z.grad is not None
+    assert z.grad.any(dim=1)[0].tolist() == [False] + [True] * (preroll + 1)
 
 
 def test_fewer_levels_are_the_first_ones(codecs: dict[str, AudioDec]) -> None:
@@ -169,9 +168,10 @@ def test_what_is_frozen_stays_to_the_bit(kind: str, held: tuple[str, ...]) -> No
     before = copy.deepcopy(codec.state_dict())
     for _ in range(2):
         step(codec, optimizer)
+    learnt = {name for name, _ in codec.named_parameters()} | {key for key in before if key.endswith("entries")}
     for part in ("encoder", "quantizer", "decoder"):
-        same = [torch.equal(before[key], now) for key, now in codec.state_dict().items() if key.startswith(part)]
-        assert all(same) if part in held else not any(same[:4]), part
+        same = {key: torch.equal(before[key], now) for key, now in codec.state_dict().items() if key.startswith(part)}
+        assert all(same.values()) if part in held else not any(same[key] for key in same.keys() & learnt), part
 
 
 def step(codec: AudioDec, optimizer: torch.optim.Optimizer) -> None:
