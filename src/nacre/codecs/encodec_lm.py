@@ -122,7 +122,7 @@ class Layer(nn.Module):
 
 
 def counts(odds: Tensor) -> Tensor:
-    """Cumulative counts `[..., N]` for an arithmetic coder: whole numbers of 2^24 in all, or a unit more by rounding."""
+    """Cumulative counts `[..., N]` for an arithmetic coder: whole numbers of 2^24 in all, a unit more by rounding."""
     size = odds.shape[-1]
     rounded = (odds / GRAIN).floor() * GRAIN
     share = (1 - LEAST * size / TOTAL) * TOTAL
