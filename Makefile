@@ -26,10 +26,11 @@ check: .venv-test/.installed
 	touch $@
 
 # Editable, so that only a change of what is asked for installs anew.
-.venv-test/.installed: pyproject.toml constraints-test.txt
+.venv-test/.installed: pyproject.toml constraints-test.txt requirements-parity.txt
 	$(PYTHON) -m venv .venv-test
 	.venv-test/bin/python -m pip install --quiet -r constraints-test.txt
 	.venv-test/bin/python -m pip install --quiet -c constraints-test.txt -e '.[dev,train,eval]'
+	.venv-test/bin/python -m pip install --quiet --no-deps -r requirements-parity.txt
 	touch $@
 
 clean:
