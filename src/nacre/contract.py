@@ -131,7 +131,8 @@ class Stream:
     def decode(self, codes: Codes, last: bool = False) -> Wave:
         """Push codes, get the `codes.length` samples they bring out.
 
-        Of frames marked lost in a row the codec makes up the first `info.conceals`; the rest come out silent. A codec that looks ahead gives fewer at first; `last` brings out what is still owed, and begins anew.
+        Of frames marked lost in a row the codec makes up the first `info.conceals`; the rest fade and are silent. A
+        codec that looks ahead gives fewer samples at first; `last` brings out what is still owed, and begins anew.
         """
         info = self.codec.info
         self._follow(codes)

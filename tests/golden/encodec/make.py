@@ -4,8 +4,8 @@
     pip install scipy torch==2.13.0
     python tests/golden/encodec/make.py
 
-The models are of the released shapes (24 kHz; 48 kHz, but in segments of 0.1 s; 32 kHz as audiocraft has it) but narrow,
-so that the files are small; weights are drawn by `weights()` from names and shapes, so they need not be stored.
+The models are of the released shapes (24 kHz; 48 kHz, but in segments of 0.1 s; 32 kHz as audiocraft has it) but
+narrow, so that the files are small; weights are drawn by `weights()` from names and shapes, so they need not be stored.
 """
 
 from __future__ import annotations
