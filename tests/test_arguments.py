@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from nacre.arguments import complete_model, parse_bitrate, parse_pcm, parse_tags
+from nacre.arguments import complete_model, parse_bitrate, parse_pcm, parse_tags, spread
 from nacre.audio import RawFormat
 from nacre.errors import InputError
 
@@ -42,3 +44,24 @@ def test_other_raw_formats_are_refused(text: str) -> None:
 def test_model_names_complete() -> None:
     assert complete_model("pe") == ["pearl-24k"]
     assert complete_model("zz") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("train --data a.tar b.tar c.tar", "train --data a.tar --data b.tar --data c.tar"),
+        ("train r.toml --data=a.tar b.tar -q", "train r.toml --data=a.tar --data b.tar -q"),
+        ("train --data a.tar r.toml --set k=1 b.tar", "train --data a.tar r.toml --set k=1 b.tar"),
+        ("train --data a.tar pearl-24k b.tar", "train --data a.tar pearl-24k --data b.tar"),
+        ("train --data a.tar --data b.tar", "train --data a.tar --data b.tar"),
+        ("encode a.tar b.tar", "encode a.tar b.tar"),
+        ("train --data", "train --data"),
+    ],
+)
+def test_what_a_shell_makes_of_a_star_follows_the_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.tar", "b.tar", "c.tar", "r.toml"):
+        Path(name).touch()
+    assert spread(words.split()) == told.split()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -51,6 +53,19 @@ Weights = Annotated[
     str,
     typer.Option("--from", metavar="FILE", help="The model's weights, a file or a folder; nothing is downloaded then."),
 ]
+
+
+def spread(words: Sequence[str], option: str = "--data") -> list[str]:
+    """Words of a command line with `option` before each of several places behind it: what a shell makes of `*.tar`."""
+    told: list[str] = []
+    inside = False  # the words that follow the option
+    for word in words:
+        named = word.partition("=")[0] == option
+        inside = named or (inside and not word.startswith("-"))
+        if inside and not named and told[-1] != option and os.path.exists(word) and not word.endswith(".toml"):
+            told.append(option)
+        told.append(word)
+    return told
 
 
 def parse_bitrate(text: str) -> float:

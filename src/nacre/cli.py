@@ -31,6 +31,7 @@ from .arguments import (
     parse_bitrate,
     parse_pcm,
     parse_tags,
+    spread,
 )
 from .display import Progress, print_json, print_table, report_outcomes, show_error, summary_rows
 from .errors import InputError, MissingError
@@ -310,6 +311,19 @@ def train(  # noqa: PLR0913 - the options of a verb are the arguments of its fun
 def speed_rows(speed: Speed) -> list[tuple[str, str]]:
     """The lines of `nacre bench`."""
     return [
+@app.command("recipes")
+def list_recipes(json: Json = False) -> None:
+    """List the recipes that `nacre train` takes by name."""
+    from .display import recipe_rows
+    from .training import library
+
+    recipes = library.listed()
+    if json:
+        print_json([vars(each) for each in recipes])
+    else:
+        print_table(recipe_rows(recipes), right=(1, 2, 3, 4, 5))
+
+
         ("load and first frame", f"{speed.load * 1000:.0f} ms"),
         ("encode", f"{speed.encode:.0f} x real time"),
         ("decode", f"{speed.decode:.0f} x real time"),
