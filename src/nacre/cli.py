@@ -268,7 +268,7 @@ def train(  # noqa: PLR0913 - the options of a verb are the arguments of its fun
         str | None, typer.Argument(metavar="[RECIPE]", help="A TOML file; default: that of --from or of --out.")
     ] = None,
     data: Annotated[
-        list[str] | None, typer.Option(metavar="PLACE", help="Folders, lists or .tar shards of sound. Repeatable.")
+        list[str] | None, typer.Option(metavar="PLACE", help="Folders, lists or .tar shards of sound; several.")
     ] = None,
     out: Annotated[str, typer.Option("--out", "-o", metavar="FOLDER", help="The folder of the run.")] = "runs/train",
     weights: Annotated[
@@ -308,9 +308,6 @@ def train(  # noqa: PLR0913 - the options of a verb are the arguments of its fun
     training.train(chosen, sound, out, resume=resume, start=start, weights=weights, show=not quiet)
 
 
-def speed_rows(speed: Speed) -> list[tuple[str, str]]:
-    """The lines of `nacre bench`."""
-    return [
 @app.command("recipes")
 def list_recipes(json: Json = False) -> None:
     """List the recipes that `nacre train` takes by name."""
