@@ -324,6 +324,9 @@ def list_recipes(json: Json = False) -> None:
         ("load and first frame", f"{speed.load * 1000:.0f} ms"),
         ("encode", f"{speed.encode:.0f} x real time"),
         ("decode", f"{speed.decode:.0f} x real time"),
+def speed_rows(speed: Speed) -> list[tuple[str, str]]:
+    """The lines of `nacre bench`."""
+    return [
         ("one frame on a line", f"{speed.frame * 1000:.1f} ms of sound, encoded and decoded in"),
         ("  half of them", f"{speed.latency_p50 * 1000:.2f} ms"),
         ("  95 of 100", f"{speed.latency_p95 * 1000:.2f} ms"),
@@ -343,4 +346,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(words: Sequence[str]) -> int:
     """The exit code of one command line; errors are told in a sentence."""
-    return guard.guarded(lambda: app(list(words) or ["--help"], prog_name="nacre", standalone_mode=False))
+    return guard.guarded(lambda: app(spread(words) or ["--help"], prog_name="nacre", standalone_mode=False))
