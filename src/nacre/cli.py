@@ -308,25 +308,12 @@ def train(  # noqa: PLR0913 - the options of a verb are the arguments of its fun
     training.train(chosen, sound, out, resume=resume, start=start, weights=weights, show=not quiet)
 
 
-@app.command("recipes")
-def list_recipes(json: Json = False) -> None:
-    """List the recipes that `nacre train` takes by name."""
-    from .display import recipe_rows
-    from .training import library
-
-    recipes = library.listed()
-    if json:
-        print_json([vars(each) for each in recipes])
-    else:
-        print_table(recipe_rows(recipes), right=(1, 2, 3, 4, 5))
-
-
-        ("load and first frame", f"{speed.load * 1000:.0f} ms"),
-        ("encode", f"{speed.encode:.0f} x real time"),
-        ("decode", f"{speed.decode:.0f} x real time"),
 def speed_rows(speed: Speed) -> list[tuple[str, str]]:
     """The lines of `nacre bench`."""
     return [
+        ("load and first frame", f"{speed.load * 1000:.0f} ms"),
+        ("encode", f"{speed.encode:.0f} x real time"),
+        ("decode", f"{speed.decode:.0f} x real time"),
         ("one frame on a line", f"{speed.frame * 1000:.1f} ms of sound, encoded and decoded in"),
         ("  half of them", f"{speed.latency_p50 * 1000:.2f} ms"),
         ("  95 of 100", f"{speed.latency_p95 * 1000:.2f} ms"),
