@@ -54,9 +54,10 @@ def main() -> None:
     parser.add_argument("--data", action="append", required=True, help="sound that codes are counted on; repeatable")
     parser.add_argument("--exclude", action="append", default=[], help="clips or speakers to leave out; repeatable")
     parser.add_argument("--best", action="store_true", help="the best checkpoint, not the last")
+    parser.add_argument("--set", action="append", default=[], help="recipe keys to export by, as weight_bits=8")
     asked = parser.parse_args()
     staged = HERE / ".staged"
-    info = finish(asked.run, staged, asked.best)
+    info = finish(asked.run, staged, asked.best, asked.set)
     folder = HERE / info.name
     folder.mkdir(exist_ok=True)
     for path in staged.iterdir():
