@@ -152,7 +152,7 @@ def test_weights_of_something_else_are_refused(change: str) -> None:
         weights["quantizer.vq.layers.0._codebook.inited"] = torch.ones(2)
     else:
         weights |= parallel(weights)
-    with pytest.raises(DamagedError, match=r"not the weights|one number|twice"):
+    with pytest.raises(DamagedError, match=r"not the weights|twice"):
         from_encodec(weights, CONFIG)
 
 
@@ -216,7 +216,7 @@ def test_files_that_hold_something_else_are_refused(tmp_path: Path) -> None:
             load_encodec(path)
     with pytest.raises(MissingError, match=r"no model\.safetensors or pytorch_model\.bin"):
         load_encodec(tmp_path)
-    with pytest.raises(MissingError, match="is not there"):
+    with pytest.raises(MissingError, match="no file"):
         load_encodec(tmp_path / "none.th")
     with pytest.raises(InputError, match="expected one of encodec-24k"):
         load_encodec(tmp_path, "encodec-48k")

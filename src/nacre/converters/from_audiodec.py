@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,10 +18,7 @@ from ..codecs.audiodec import DILATIONS, PRESETS, AudioDec, AudioDecConfig
 from ..codecs.audiodec_vocoder import VocoderConfig
 from ..errors import DamagedError, InputError, MissingError
 from ..nn.conv import Conv1d, ConvTranspose1d
-from ..nn.weight_norm import fuse
-from ..quantizers.codebook import Codebook
-from .foreign import as_weights, fill, handed_back, names, read_checkpoint
-from .keys import coding_keys, digest
+from .state_dicts import as_weights, check_preset, handed_back, loaded, named, read_file, unfused
 
 CODEBOOK = {"entries": "embed", "sums": "embed_avg", "counts": "cluster_size"}
 TURNED = ("embed", "embed_avg")  # AudioDec keeps entries in columns
@@ -49,8 +44,7 @@ def load_audiodec(
     Either is a checkpoint or a folder of them, of which the latest is taken. For a released vocoder the folder that
     holds AudioDec's `exp`, or `exp` itself, does for both. `fused=False` keeps weight norm apart, for training on.
     """
-    if preset not in PRESETS:
-        raise InputError(f"expected one of {', '.join(PRESETS)}, got {preset!r}")
+    check_preset(preset, PRESETS)
     if decoder is None and PRESETS[preset].vocoder is not None:
         path, decoder = _released(Path(path), preset)
     analyser = _read(Path(path))
@@ -66,17 +60,10 @@ def from_audiodec(
     """The codec of an autoencoder's state dict and, where that is another's, its decoder's or vocoder's."""
     config, name = (PRESETS[preset], preset) if isinstance(preset, str) else (preset, "audiodec")
     codec = AudioDec(config, name)
-    given = _merged(dict(analyser), decoder, config)
+    given = _merged(as_weights(analyser), None if decoder is None else as_weights(decoder), config)
     for key in [key for key in given if key.endswith(TURNED)]:
         given[key] = given[key].T
-    fill(codec, given, _names(codec), Path(name))
-    for book in codec.quantizer.modules():
-        if isinstance(book, Codebook):
-            book.hits.copy_(book.counts)
-            book.started.fill_(True)
-    state = codec.state_dict()
-    codec.info = replace(codec.info, digest=digest({key: state[key] for key in coding_keys(codec)}))
-    return (fuse(codec) if fused else codec).eval()
+    return loaded(codec, given, _names(codec), fused)
 
 
 def to_audiodec(codec: AudioDec) -> dict[str, Tensor]:
@@ -159,8 +146,7 @@ def _block(config: VocoderConfig, ours: str, first: int, theirs: str) -> Iterato
 
 
 def _names(codec: AudioDec) -> dict[str, str]:
-    """Each key of `codec`, which is not fused, and theirs."""
-    return names(codec, rename(codec.config), CODEBOOK)
+    return named(codec, rename(codec.config), CODEBOOK)
 
 
 def _merged(
@@ -190,11 +176,9 @@ def _check_codebooks(analyser: Mapping[str, Tensor], decoder: Mapping[str, Tenso
 
 
 def _theirs(codec: AudioDec) -> dict[str, Tensor]:
-    with torch.device("meta"):
-        found = _names(AudioDec(codec.config))
     theirs = {
         key: tensor.T.contiguous() if key.endswith(TURNED) else tensor
-        for key, tensor in handed_back(codec, found).items()
+        for key, tensor in handed_back(codec, _names(unfused(codec))).items()
     }
     for ours, name in rename(codec.config).items():
         layer = codec.get_submodule(ours)
@@ -221,14 +205,12 @@ def _read(path: Path) -> dict[str, Tensor]:
     if path.is_dir():
         path = _latest(path)
     try:
-        held: Any = read_checkpoint(path)
+        held = read_file(path, "AudioDec", "model", "generator")
     except DamagedError as error:
         raise DamagedError(
             f"{error}. A pickle that runs code is not opened; if you trust the file, load it yourself with "
             'weights_only=False and save its ["model"]["generator"] alone'
         ) from error
-    for key in ("model", "generator"):
-        held = held.get(key, held) if isinstance(held, dict) else held
     return as_weights(held, path)
 
 

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-import pickle
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ..codecs.dac import DAC, PRESETS, DACConfig
 from ..errors import DamagedError, InputError, MissingError
 from ..nn.snakenet import DILATIONS
-from ..nn.weight_norm import NEW, OLD, fuse, normalise
-from .foreign import handed_back, names
-from .keys import coding_keys, digest
+from .state_dicts import as_weights, handed_back, loaded, named, read_file, read_weights, unfused
 
 Style = Literal["dac", "huggingface"]
 CONFIG, WEIGHTS = "config.json", "model.safetensors"  # in a Hugging Face folder
-_ENTRIES = {"entries": "weight"}
+FIRST_LAYER = "encoder.conv1.weight"  # of Hugging Face's
 _KWARGS = {  # of the package's DAC: our field
     "sample_rate": "sample_rate",
     "encoder_rates": "strides",
@@ -58,9 +53,7 @@ def load_dac(path: str | Path, fused: bool = True) -> DAC:
         fields, weights = _read_package(path)
     config = _config(fields, path)
     codec = DAC(config, name=next((name for name, preset in PRESETS.items() if preset == config), path.stem))
-    _fill(codec, weights, path)
-    codec.info = replace(codec.info, digest=digest({key: value.float() for key, value in weights.items()}))
-    return (fuse(codec) if fused else normalise(codec)).eval()
+    return loaded(codec, weights, _names(codec, "huggingface" if FIRST_LAYER in weights else "dac"), fused)
 
 
 def rename(config: DACConfig) -> dict[str, tuple[str, str]]:
@@ -70,33 +63,39 @@ def rename(config: DACConfig) -> dict[str, tuple[str, str]]:
 
 def to_dac(codec: DAC, style: Style = "dac") -> dict[str, Tensor]:
     """The state dict that the package (weight norm apart) or `transformers` (plain weights) loads strictly."""
-    table = rename(codec.config)
-    with torch.device("meta"):
-        shape = DAC(codec.config)
-        if style == "dac":
-            return handed_back(codec, names(shape, {ours: there for ours, (there, _) in table.items()}, _ENTRIES))
-        keys = sorted(coding_keys(fuse(shape)))
-    weights = {}
-    for module, leaf in map(_split, keys):
-        tensor: Tensor = getattr(codec.get_submodule(module), leaf)  # weight norm gives the product
-        weights[f"{table[module][1]}.{_ENTRIES.get(leaf, leaf)}"] = tensor.detach().clone()
-    return weights
+    return handed_back(codec, _names(unfused(codec), style), "old" if style == "dac" else "plain")
 
 
 def save_dac(codec: DAC, path: str | Path) -> None:
     """Write `codec` as a `.pth` that the package loads, or as a folder that transformers' `DacModel` does."""
-    path, fields = Path(path), vars(codec.config)
-    mirrored = list(codec.config.strides[::-1])
+    path = Path(path)
     if path.suffix == ".pth":
-        kwargs = {theirs: fields[ours] for theirs, ours in _KWARGS.items()}
-        kwargs |= {"encoder_rates": mirrored[::-1], "decoder_rates": mirrored}
-        torch.save({"state_dict": to_dac(codec), "metadata": {"kwargs": kwargs}}, path)
+        torch.save({"state_dict": to_dac(codec), "metadata": {"kwargs": package_kwargs(codec)}}, path)
         return
     path.mkdir(parents=True, exist_ok=True)
-    config = {theirs: fields[ours] for theirs, ours in _HUGGING_FACE.items()}
-    config |= {"model_type": "dac", "architectures": ["DacModel"], "upsampling_ratios": mirrored}
-    (path / CONFIG).write_text(json.dumps(config | {"hop_length": codec.config.hop}, indent=2), "utf-8")
-    save_file({key: value.contiguous() for key, value in to_dac(codec, "huggingface").items()}, path / WEIGHTS)
+    (path / CONFIG).write_text(json.dumps(hugging_face_config(codec), indent=2), "utf-8")
+    save_file(to_dac(codec, "huggingface"), path / WEIGHTS)
+
+
+def package_kwargs(codec: DAC) -> dict[str, Any]:
+    """What the package's checkpoints say of a model beside its weights."""
+    fields, strides = vars(codec.config), list(codec.config.strides)
+    kwargs = {theirs: fields[ours] for theirs, ours in _KWARGS.items()} | {"encoder_rates": strides}
+    return kwargs | {"decoder_rates": strides[::-1], "quantizer_dropout": codec.config.dropout_spared}
+
+
+def hugging_face_config(codec: DAC) -> dict[str, Any]:
+    """What `transformers` keeps in config.json beside the weights."""
+    fields, strides = vars(codec.config), list(codec.config.strides)
+    config = {theirs: fields[ours] for theirs, ours in _HUGGING_FACE.items()} | {"downsampling_ratios": strides}
+    config |= {"upsampling_ratios": strides[::-1], "hop_length": codec.config.hop}
+    return config | {"model_type": "dac", "architectures": ["DacModel"]}
+
+
+def _names(codec: DAC, style: Style) -> dict[str, str]:
+    house = 0 if style == "dac" else 1
+    table = {ours: theirs[house] for ours, theirs in rename(codec.config).items()}
+    return named(codec, table, {"entries": "weight"})
 
 
 def _table(config: DACConfig) -> Iterator[tuple[str, str, str]]:
@@ -126,52 +125,10 @@ def _table(config: DACConfig) -> Iterator[tuple[str, str, str]]:
             yield f"quantizer.levels.{k}.{part}", theirs, theirs
 
 
-def _fill(codec: DAC, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Put `weights` into `codec`, which is left fused where they are."""
-    spelling = next((pair for pair in (OLD, NEW) if f"encoder.block.0.{pair[0]}" in weights), None)
-    if "encoder.conv1.weight" in weights:
-        fuse(codec)
-    elif spelling is None:
-        raise InputError(f"{path} does not hold a DAC: expected encoder.block.0.weight_g or encoder.conv1.weight")
-    leaves = {**_ENTRIES, **dict(zip(NEW, spelling or NEW, strict=True))}
-    table = rename(codec.config)
-    ours: dict[str, str] = {}
-    for key in coding_keys(codec):
-        module, leaf = _split(key)
-        ours[key] = f"{table[module][spelling is None]}.{leaves.get(leaf, leaf)}"
-    odd = sorted(set(ours.values()) ^ set(weights))
-    if odd:
-        raise DamagedError(f"{path} does not hold this DAC's weights: {', '.join(odd[:5])} missing or too many")
-    state = codec.state_dict()
-    for key, theirs in ours.items():
-        if weights[theirs].shape != state[key].shape:
-            raise DamagedError(
-                f"{theirs} in {path} should have shape {list(state[key].shape)}, got {list(weights[theirs].shape)}"
-            )
-    codec.load_state_dict({key: weights[theirs].float() for key, theirs in ours.items()}, strict=False)
-
-
-def _split(key: str) -> tuple[str, str]:
-    for leaf in NEW:
-        if key.endswith(leaf):
-            return key.removesuffix(f".{leaf}"), leaf
-    module, _, leaf = key.rpartition(".")
-    return module, leaf
-
-
 def _read_package(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    if not path.is_file():
-        raise MissingError(f"no file {path}; expected a .pth of DAC's, or a folder with {CONFIG} and {WEIGHTS}")
+    held = read_file(path, "DAC")
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path} holds more than weights, or is broken, and is not opened for safety: {error}"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise DamagedError(f"{path} is no checkpoint that torch can read: {error}") from error
-    try:
-        kwargs, weights = held["metadata"]["kwargs"], held["state_dict"]
+        kwargs, weights = held["metadata"]["kwargs"], as_weights(held["state_dict"], path)
         fields = {ours: kwargs[theirs] for theirs, ours in _KWARGS.items() if kwargs.get(theirs) is not None}
         mirrored = list(kwargs.get("decoder_rates", kwargs["encoder_rates"][::-1]))
     except (KeyError, TypeError, AttributeError) as error:
@@ -182,18 +139,16 @@ def _read_package(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _read_folder(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    for name in (CONFIG, WEIGHTS):
-        if not (path / name).is_file():
-            raise MissingError(f"no {name} in {path}; expected a folder of Hugging Face's DacModel")
+    if not (path / CONFIG).is_file():
+        raise MissingError(f"no {CONFIG} in {path}; expected a folder of Hugging Face's DacModel")
     try:
         held = json.loads((path / CONFIG).read_text("utf-8"))
         fields = {ours: held[theirs] for theirs, ours in _HUGGING_FACE.items() if theirs in held}
-        weights = load_file(path / WEIGHTS)
-    except (ValueError, TypeError, SafetensorError) as error:
-        raise DamagedError(f"{path} holds a broken {CONFIG} or {WEIGHTS}: {error}") from error
+    except (ValueError, TypeError) as error:
+        raise DamagedError(f"{path} holds a broken {CONFIG}: {error}") from error
     strides = list(fields.get("strides", DACConfig().strides))
     _check_mirrored(list(held.get("upsampling_ratios", strides[::-1])), strides, path)
-    return fields, weights
+    return fields, read_weights(path, "DAC")
 
 
 def _check_mirrored(decoder: list[int], encoder: list[int], path: Path) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..codecs.encodec_lm import PRESETS, EnCodecLM, EnCodecLMConfig
-from ..errors import DamagedError, InputError
-from .from_encodec import read_weights
+from .state_dicts import check_preset, fill, handed_back, read_weights, taken
 
 NAMES = (  # here, there; the first that a key begins with or holds
     ("embeddings.", "emb."),
@@ -24,28 +23,25 @@ NAMES = (  # here, there; the first that a key begins with or holds
 
 def load_encodec_lm(path: str | Path, preset: str = "encodec-lm-24k") -> EnCodecLM:
     """The language model in a `.th` of the package's, ready to pack and unpack `.ecdc` files."""
-    if preset not in PRESETS:
-        raise InputError(f"expected one of {', '.join(PRESETS)}, got {preset!r}")
-    return from_encodec_lm(read_weights(path), PRESETS[preset])
+    check_preset(preset, PRESETS)
+    return from_encodec_lm(read_weights(path, "EnCodec's language model"), PRESETS[preset])
 
 
 def from_encodec_lm(weights: Mapping[str, Tensor], config: EnCodecLMConfig = PRESETS["encodec-lm-24k"]) -> EnCodecLM:
     """The language model of an official state dict, in evaluation mode."""
-    model = EnCodecLM(config)
-    names = {key: _there(key) for key in model.state_dict()}
-    odd = sorted(set(names.values()) ^ set(weights))
-    if odd:
-        raise DamagedError(f"these are not the weights of EnCodec's language model: {', '.join(odd[:5])} differ")
-    try:
-        model.load_state_dict({here: weights[there].float() for here, there in names.items()})
-    except RuntimeError as error:  # torch's word for tensors of another shape
-        raise DamagedError(f"these are not the weights of this language model: {error}") from error
+    model, whose = EnCodecLM(config), "EnCodec's language model"
+    names = _names(model)
+    fill(model, taken(weights, names, whose), whose, names)
     return model.eval()
 
 
 def to_encodec_lm(model: EnCodecLM) -> dict[str, Tensor]:
     """The state dict that the package's `LMModel` loads strictly."""
-    return {_there(key): tensor.detach().clone() for key, tensor in model.state_dict().items()}
+    return handed_back(model, _names(model))
+
+
+def _names(model: EnCodecLM) -> dict[str, str]:
+    return {key: _there(key) for key in model.state_dict()}
 
 
 def _there(key: str) -> str:

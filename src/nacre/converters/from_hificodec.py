@@ -11,18 +11,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ..codecs.hificodec import PRESETS, HiFiCodec, HiFiCodecConfig
 from ..errors import DamagedError, InputError
-from ..nn.weight_norm import fuse
-from .foreign import as_weights, fill, handed_back, names, read_checkpoint
-from .keys import coding_keys, digest
+from .state_dicts import as_weights, check_preset, handed_back, loaded, named, read_file, unfused
 
 DEFAULT = "hificodec-16k-320d"
 PARTS = ("generator", "encoder", "quantizer")
-FIRST_LAYER = r"quantizer_modules\.\d+\.embedding\.weight"
+FIRST_LAYER = r"quantizer\.quantizer_modules\.\d+\.embedding\.weight"
 LAYERS = 2  # of the quantizer; the original has no other number
 
 
@@ -31,58 +28,49 @@ def load_hificodec(path: str | Path, preset: str = DEFAULT, fused: bool = True) 
 
     `fused` makes weight norm plain weights, which is faster; False keeps it apart for training on.
     """
-    path = Path(path)
-    if preset not in PRESETS:
-        raise InputError(f"expected one of {', '.join(PRESETS)}, got {preset!r}")
-    held = read_checkpoint(path)
+    check_preset(preset, PRESETS)
+    held = read_file(path, preset)
     if not isinstance(held, dict) or not set(PARTS) <= set(held):
         raise DamagedError(
             f"{path} should hold {', '.join(PARTS)}; expected a file g_00000000 of HiFi-Codec's training"
         )
-    parts = {part: as_weights(held[part], path) for part in PARTS}
-    return from_hificodec(parts, PRESETS[preset], preset, path, fused)
+    return from_hificodec({part: as_weights(held[part], path) for part in PARTS}, PRESETS[preset], preset, fused)
 
 
 def from_hificodec(
     parts: Mapping[str, Mapping[str, Tensor]],
     config: HiFiCodecConfig = PRESETS[DEFAULT],
     name: str = DEFAULT,
-    path: Path = Path("this checkpoint"),
     fused: bool = True,
 ) -> HiFiCodec:
-    """The codec of the three state dicts, without prefixes, with as many groups and entries as there are."""
-    codec = HiFiCodec(_counted(parts, config, path), name)
-    given = {f"{part}.{key}": tensor for part in PARTS for key, tensor in parts[part].items()}
-    fill(codec, given, _names(codec), path)
-    state = codec.state_dict()
-    codec.info = replace(codec.info, digest=digest({key: state[key] for key in coding_keys(codec)}))
-    return (fuse(codec) if fused else codec).eval()
+    """The codec of the three state dicts, with as many groups and entries as there are."""
+    given = {f"{part}.{key}": tensor for part in PARTS for key, tensor in as_weights(parts[part]).items()}
+    codec = HiFiCodec(_counted(given, config, name), name)
+    return loaded(codec, given, _names(codec), fused)
 
 
 def to_hificodec(codec: HiFiCodec) -> dict[str, dict[str, Tensor]]:
     """The checkpoint that HiFi-Codec loads: three state dicts by name, for `torch.save`."""
     if codec.config.layers != LAYERS or not isinstance(codec.config.groups, int):
         raise InputError(f"HiFi-Codec has {LAYERS} levels in groups of equal size, {codec.info.name} has another split")
-    with torch.device("meta"):
-        plain = HiFiCodec(codec.config)
-    weights = handed_back(codec, _names(plain))
+    weights = handed_back(codec, _names(unfused(codec)))
     return {
         part: {key.removeprefix(f"{part}."): tensor for key, tensor in weights.items() if key.startswith(f"{part}.")}
         for part in PARTS
     }
 
 
-def _counted(parts: Mapping[str, Mapping[str, Tensor]], config: HiFiCodecConfig, path: Path) -> HiFiCodecConfig:
-    books = [
-        t for key, t in parts["quantizer"].items() if re.fullmatch(r"quantizer_modules\.\d+\.embedding\.weight", key)
-    ]
+def _counted(given: Mapping[str, Tensor], config: HiFiCodecConfig, name: str) -> HiFiCodecConfig:
+    books = [tensor for key, tensor in given.items() if re.fullmatch(FIRST_LAYER, key)]
     if not books or books[0].ndim != 2 or config.latent % len(books):
-        raise DamagedError(f"{path} holds no codebooks of HiFi-Codec's for {config.latent} features in equal groups")
+        raise DamagedError(
+            f"these are not the weights of {name}: they hold no codebooks for {config.latent} features in equal groups"
+        )
     return replace(config, groups=len(books), layers=LAYERS, codebook_size=len(books[0]))
 
 
 def _names(codec: HiFiCodec) -> dict[str, str]:
-    return names(codec, dict(_table(codec.config)), {"entries": "embedding.weight"})
+    return named(codec, dict(_table(codec.config)), {"entries": "embedding.weight"})
 
 
 def _table(config: HiFiCodecConfig) -> Iterator[tuple[str, str]]:

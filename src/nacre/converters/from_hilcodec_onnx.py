@@ -20,8 +20,9 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from ..codecs.hilcodec import PRESETS, HILCodec, HILCodecConfig, Spectrum
-from ..errors import DamagedError, InputError, MissingError
-from .keys import coding_keys, digest
+from ..errors import DamagedError, MissingError
+from .keys import coding_keys
+from .state_dicts import check_preset, loaded
 
 STEMS = {"hilcodec-speech": "hil_speech", "hilcodec-music": "hil_music"}
 CLOSE = 1e-3  # how far a Fourier basis may be from ours
@@ -30,8 +31,7 @@ LAST_BIAS = "decoder.leave.1.bias"  # the graphs have it as it was trained, not 
 
 def load_hilcodec_onnx(folder: str | Path, preset: str = "hilcodec-speech", quirks: bool = False) -> HILCodec:
     """The HILCodec of the authors' `onnx` folder, ready to code; with `quirks` it decodes as their graphs do."""
-    if preset not in PRESETS:
-        raise InputError(f"expected one of {', '.join(PRESETS)}, got {preset!r}")
+    check_preset(preset, PRESETS)
     config, stem = replace(PRESETS[preset], onnx_quirks=quirks), Path(folder) / STEMS[preset]
     paths = [f"{stem}_{part}.onnx" for part in ("enc", "dec", *(f"deq{k}" for k in range(config.levels)))]
     encoder, decoder, *books = (_read(Path(path)) for path in paths)
@@ -59,12 +59,7 @@ def from_graphs(
         if len(found) != 1:
             raise DamagedError(f"the graph of codebook {k} should hold one table of {shape}, got {len(found)}")
         weights[f"quantizer.levels.{k}.codebook.entries"] = found[0]
-    if set(weights) != coding_keys(codec):
-        odd = sorted(set(weights) ^ coding_keys(codec))
-        raise DamagedError(f"these are not the graphs of a {name}: {', '.join(odd[:5])} missing or too many")
-    codec.load_state_dict(weights, strict=False)
-    codec.info = replace(codec.info, digest=digest(weights))
-    return codec
+    return loaded(codec, weights, {key: key for key in coding_keys(codec)})
 
 
 def _taken(side: str, model: nn.Module, graph: onnx.ModelProto) -> Iterator[tuple[str, Tensor]]:

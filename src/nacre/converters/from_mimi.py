@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,13 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from ..codecs.mimi import PRESETS, Mimi, MimiConfig
-from ..errors import DamagedError, InputError
-from .keys import coding_keys, digest
-from .reading import check_names, fill, read_weights
+from ..errors import DamagedError
+from .state_dicts import as_weights, check_preset, fill, given_back, read_weights, ready, taken
 
 Style = Literal["huggingface", "moshi"]
 
-LAYER = {  # inside a layer of a transformer: here, in `transformers`, in `moshi`; * is q, k and v, one tensor each
+LAYER = {  # inside a layer of a transformer: here, in `transformers`, in `moshi`
     r"attention_norm\.(weight|bias)": (r"input_layernorm.\3", r"norm1.\3"),
     r"attention\.qkv\.weight": ("self_attn.*_proj.weight", "self_attn.in_proj_weight"),
     r"attention\.out\.weight": ("self_attn.o_proj.weight", "self_attn.out_proj.weight"),
@@ -53,39 +51,33 @@ LEAST_USE = 1e-5  # an entry is its sum over its use, and over no less than this
 
 def load_mimi(path: str | Path, preset: str = "mimi-24k") -> Mimi:
     """The Mimi of a `.safetensors` file of Moshi's or of a Hugging Face folder; ready to code."""
-    if preset not in PRESETS:
-        raise InputError(f"expected one of {', '.join(PRESETS)}, got {preset!r}")
-    return from_mimi(read_weights(path, "Mimi"), PRESETS[preset], preset)
+    check_preset(preset, PRESETS)
+    return from_mimi(read_weights(path, "Mimi", "state_dict"), PRESETS[preset], preset)
 
 
 def from_mimi(weights: Mapping[str, Tensor], config: MimiConfig = PRESETS["mimi-24k"], name: str = "mimi-24k") -> Mimi:
     """The codec of an official state dict of either house, in evaluation mode."""
-    codec, given = Mimi(config, name), _flat(weights)
+    codec, given = Mimi(config, name), _flat(as_weights(weights))
     style: Style = "moshi" if any(key.startswith("quantizer.rvq_first.") for key in given) else "huggingface"
-    names = _names(codec, style)
-    check_names(given, {there for theirs in names.values() for there in theirs}, f"a {name}")
-    ours = {}
-    for key, theirs in names.items():
-        tensor = torch.cat([given[there].detach().float() for there in theirs])
-        if key.endswith(".qkv.weight") and style == "moshi":
-            tensor = _halved(tensor, config.heads)
-        ours[key] = tensor[:, None] if key.endswith(".gain") else tensor
-    fill(codec, _learnt(ours), f"a {name}")
-    codec.info = replace(codec.info, digest=digest({key: codec.state_dict()[key] for key in coding_keys(codec)}))
-    return codec.eval()
+    names, state = _names(codec, style), codec.state_dict()
+    ours = taken(given, names, name)
+    for key, tensor in ours.items():
+        if key.endswith(".qkv.weight") and style == "moshi" and tensor.shape == state[key].shape:
+            ours[key] = _halved(tensor, config.heads)
+        elif key.endswith(".gain"):
+            ours[key] = tensor[:, None]
+    fill(codec, _learnt(ours, name), name, names)
+    return ready(codec)
 
 
 def to_mimi(codec: Mimi, style: Style = "huggingface") -> dict[str, Tensor]:
     """The state dict of a `.safetensors` file that `transformers` or `moshi` loads."""
-    state = codec.state_dict()
-    theirs: dict[str, Tensor] = {}
-    for key, names in _names(codec, style).items():
-        tensor = state[key].detach().clone()
+    state, theirs = codec.state_dict(), dict[str, Tensor]()
+    for key, name in _names(codec, style).items():
+        tensor = state[key]
         if key.endswith(".qkv.weight") and style == "moshi":
             tensor = _paired(tensor, codec.config.heads)
-        tensor = tensor[:, 0] if key.endswith(".gain") else tensor
-        tensor = tensor.reshape(1).float() if key.endswith(".started") else tensor
-        theirs |= {there: part.contiguous() for there, part in zip(names, tensor.chunk(len(names)), strict=True)}
+        theirs |= given_back(tensor[:, 0] if key.endswith(".gain") else tensor, name)
     return theirs
 
 
@@ -108,8 +100,8 @@ def _table() -> Iterator[tuple[str, str, str]]:
 TABLE = tuple(_table())
 
 
-def _names(codec: Mimi, style: Style) -> dict[str, list[str]]:
-    """Each of our keys that has a place there, and the tensors that it is made of, one behind the other."""
+def _names(codec: Mimi, style: Style) -> dict[str, str]:
+    """Each of our keys that has a place there, and theirs."""
     names, side = {}, 1 if style == "huggingface" else 2
     for key in codec.state_dict():
         row = next((row for row in TABLE if re.fullmatch(row[0], key)), None)
@@ -117,8 +109,8 @@ def _names(codec: Mimi, style: Style) -> dict[str, list[str]]:
             assert key.endswith((".entries", ".hits")), f"{key} has no place in the table"  # made of sums and counts
             continue
         layer = codec.get_submodule(key.rpartition(".")[0])
-        there = re.sub(row[0], row[side], key).format(c="convtr" if isinstance(layer, nn.ConvTranspose1d) else "conv")
-        names[key] = [there.replace("*", part) for part in ("qkv" if "*" in there else " ")]
+        kind = "convtr" if isinstance(layer, nn.ConvTranspose1d) else "conv"
+        names[key] = re.sub(row[0], row[side], key).format(c=kind)
     return names
 
 
@@ -135,18 +127,17 @@ def _unnested(key: str) -> str:
     return next((flat + key.removeprefix(deep) for deep, flat in NESTED.items() if key.startswith(deep)), key)
 
 
-def _learnt(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """With what codebooks hold besides: entries, which are made of sums and counts, and hits, counted once there."""
+def _learnt(ours: Mapping[str, Tensor], whose: str) -> dict[str, Tensor]:
+    """With the entries of codebooks, which are made of sums and counts."""
     whole = dict(ours)
     for key in [key for key in ours if key.endswith(".sums")]:
         book = key.removesuffix("sums")
-        counts, started = ours[f"{book}counts"], ours[f"{book}started"]
-        if started.numel() != 1 or counts.shape != ours[key].shape[:1]:
+        counts = ours[f"{book}counts"]
+        if counts.shape != ours[key].shape[:1]:
             raise DamagedError(
-                f"{book}* should be sums, a count an entry and one flag, got {list(counts.shape)} counts"
+                f"these are not the weights of {whose}: {book}* should be sums and a count an entry, "
+                f"got {list(counts.shape)} counts"
             )
-        whole[f"{book}started"] = started.reshape(()) != 0
-        whole[f"{book}hits"] = counts.clone()
         whole[f"{book}entries"] = ours[key] / counts.clamp(min=LEAST_USE)[:, None]
     return whole
 

@@ -11,20 +11,17 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..codecs.nac2023 import NAC2023, PRESETS, NAC2023Config
 from ..errors import DamagedError, InputError
-from ..nn.weight_norm import NEW, OLD, fuse
-from ..quantizers.codebook import Codebook
-from .foreign import as_weights, fill, handed_back, names, read_checkpoint
-from .keys import coding_keys, digest
+from ..nn.weight_norm import NEW, OLD
+from .from_encodec import CODEBOOK
+from .state_dicts import as_weights, check_preset, handed_back, loaded, named, read_file, read_weights, unfused
 
 MODEL, DISCRIMINATORS = "model_state_dict", "disc_state_dict"  # in a checkpoint, beside the optimizers'
-LEAVES = {"entries": "embed", "sums": "embed_avg", "counts": "cluster_size", "started": "inited"}
 STAGES = range(1, 5)
 LAYERS: dict[str, dict[str, int]] = {  # where a child stands in its parent's `layers`
     "encoder": {"conv1": 0, **{f"enc{k}": k for k in STAGES}, "lstm": 5, "conv2": 7},
@@ -40,38 +37,26 @@ def load_nac2023(path: str | Path, preset: str = "nac-2023", fused: bool = True)
 
     `fused=False` keeps the size and direction of each weight apart, for training on.
     """
-    if preset not in PRESETS:
-        raise InputError(f"expected one of {', '.join(PRESETS)}, got {preset!r}")
-    path = Path(path)
-    weights = as_weights(_part(read_checkpoint(path), MODEL), path)
+    check_preset(preset, PRESETS)
+    weights = read_weights(path, preset, MODEL)
     levels = sum(re.fullmatch(r"quantizer\.vq\.layers\.\d+\._codebook\.embed", key) is not None for key in weights)
     config = PRESETS[preset]
     if levels not in (0, config.levels):  # as trained for 6 kbps, with 12
         config = replace(config, levels=levels, dropout=tuple(k for k in config.dropout if k <= levels))
     codec = NAC2023(config, preset)
-    found = names(codec, _table(config), LEAVES)
-    fill(codec, _once(weights, set(found.values()), path), found, path)
-    for book in codec.modules():
-        if isinstance(book, Codebook):
-            book.hits.copy_(book.counts)  # that project counts hits once
-    state = codec.state_dict()
-    codec.info = replace(codec.info, digest=digest({key: state[key] for key in coding_keys(codec)}))
-    return (fuse(codec) if fused else codec).eval()
+    names = _names(codec)
+    return loaded(codec, _once(weights, set(names.values()), preset), names, fused)
 
 
 def to_nac2023(codec: NAC2023) -> dict[str, Tensor]:
     """The state dict that the project's `SwarModel` loads strictly: every tensor under all its names."""
-    with torch.device("meta"):
-        apart = NAC2023(codec.config)  # size and direction of each weight, which `codec` may have fused
-    weights = handed_back(codec, names(apart, _table(codec.config), LEAVES))
-    whole = {spelling: tensor for name, tensor in weights.items() for spelling in spellings(name)}
-    return {key: tensor.reshape(1).float() if key.endswith("inited") else tensor for key, tensor in whole.items()}
+    weights = handed_back(codec, _names(unfused(codec)))
+    return {spelling: tensor for name, tensor in weights.items() for spelling in spellings(name)}
 
 
 def load_discriminators(path: str | Path) -> dict[str, Tensor]:
     """The discriminators of a checkpoint, as the state dict of `MultiScale(MULTI_SCALE["nac2023"])`."""
-    path = Path(path)
-    held = read_checkpoint(path)
+    held = read_file(path, "Neural-Audio-Compression")
     if not isinstance(held, dict) or DISCRIMINATORS not in held:
         raise InputError(f"{path} holds no {DISCRIMINATORS}; expected a whole checkpoint of the project's training")
     spelling = dict(zip(OLD, NEW, strict=True))
@@ -96,20 +81,20 @@ def spellings(name: str) -> Iterator[str]:
     return (".".join(choice) for choice in itertools.product(*choices))
 
 
-def _part(held: Any, key: str) -> Any:
-    return held[key] if isinstance(held, dict) and key in held else held
-
-
-def _once(weights: Mapping[str, Tensor], expected: set[str], path: Path) -> dict[str, Tensor]:
+def _once(weights: Mapping[str, Tensor], expected: set[str], whose: str) -> dict[str, Tensor]:
     """`weights` with each of the `expected` under that name alone, and whatever else there is."""
     left, once = dict(weights), {}
     for name in expected:
         twins = [left.pop(spelling) for spelling in spellings(name) if spelling in left]
         if any(not torch.equal(twins[0], twin) for twin in twins):
-            raise DamagedError(f"{path} holds two different tensors for {name}; expected the same under all its names")
+            raise DamagedError(f"these are not the weights of {whose}: {name} is two different tensors under two names")
         if twins:
-            once[name] = twins[0].reshape(()) != 0 if name.endswith("inited") and twins[0].numel() == 1 else twins[0]
+            once[name] = twins[0]
     return once | left
+
+
+def _names(codec: NAC2023) -> dict[str, str]:
+    return named(codec, _table(codec.config), CODEBOOK)
 
 
 def _table(config: NAC2023Config) -> dict[str, str]:

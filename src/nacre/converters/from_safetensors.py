@@ -21,6 +21,7 @@ from ..errors import DamagedError, InputError, MissingError
 from ..onnx_runtime import CONFIG_KEY, INFO_KEY, WEIGHTS, info_from_json
 from .eight_bits import unpack
 from .keys import coding_keys
+from .state_dicts import fill, taken
 
 ARCHITECTURE_KEY = "nacre.architecture"  # in the header: which file under `codecs/`; pearl's were written without
 Config = TypeVar("Config")
@@ -97,14 +98,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 
 def _filled(codec: Codec, weights: dict[str, Tensor], info: CodecInfo, path: Path) -> Codec:
-    if set(weights) != coding_keys(codec):
-        odd = sorted(set(weights) ^ coding_keys(codec))
-        raise DamagedError(
-            f"{path} does not hold the weights of a {info.name}: {', '.join(odd[:5])} missing or too many"
-        )
-    try:
-        codec.load_state_dict(weights, strict=False)
-    except RuntimeError as error:  # torch's word for tensors of another shape
-        raise DamagedError(f"{path} does not hold the weights of a {info.name}: {error}") from error
+    whose = f"{info.name} in {path}"
+    fill(codec, taken(weights, {key: key for key in coding_keys(codec)}, whose), whose)
     codec.info = info
     return codec.eval()

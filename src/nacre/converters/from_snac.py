@@ -12,13 +12,11 @@ import torch
 from torch import Tensor
 
 from ..codecs.snac import PRESETS, SNAC, SNACConfig
-from ..errors import DamagedError, InputError, MissingError
+from ..errors import DamagedError, InputError
 from ..nn.snakenet import DILATIONS
-from ..nn.weight_norm import NEW, OLD, fuse
-from .foreign import as_weights, fill, handed_back, names, read_checkpoint
-from .keys import digest
+from .state_dicts import check_preset, handed_back, loaded, named, read_weights, unfused, without_constants
 
-CONFIG, FILES = "config.json", ("pytorch_model.bin", "model.safetensors")  # in a folder from Hugging Face
+CONFIG, WEIGHTS = "config.json", "pytorch_model.bin"  # in a folder from Hugging Face
 _FIELDS = {  # in config.json: our field
     "sampling_rate": "sample_rate",
     "encoder_rates": "strides",
@@ -31,7 +29,6 @@ _FIELDS = {  # in config.json: our field
     "noise": "noise",
     "depthwise": "depthwise",
 }
-_ENTRIES = {"entries": "weight"}
 _SPEEDS = "rel_pos.inv_freq"  # of rotary positions, a table that is the same in every model
 _HEAD = 64  # features of an attention head
 
@@ -43,34 +40,17 @@ def load_snac(path: str | Path, preset: str = "snac-24k", fused: bool = True) ->
     which is faster; False keeps it apart for training.
     """
     path = Path(path)
-    if preset not in PRESETS:
-        raise InputError(f"expected one of {', '.join(PRESETS)}, got {preset!r}")
+    check_preset(preset, PRESETS)
     config = _read_config(path / CONFIG) if (path / CONFIG).is_file() else PRESETS[preset]
-    found = next((path / name for name in FILES if (path / name).is_file()), None) if path.is_dir() else path
-    if found is None:
-        raise MissingError(f"no {' or '.join(FILES)} in {path}; expected a folder as Hugging Face keeps it")
     known = [preset, *PRESETS]
     codec = SNAC(config, next((name for name in known if PRESETS[name] == config), path.stem))
-    weights = as_weights(read_checkpoint(found), found)
-    for key, speeds in _speeds(config).items():
-        held = weights.pop(key, speeds)
-        if held.shape != speeds.shape or not torch.allclose(held.float(), speeds):
-            raise DamagedError(f"{key} in {found} should hold the speeds of rotary positions; it is another model's")
-    fill(codec, weights, names(codec, rename(config), _ENTRIES), found)
-    codec.info = replace(codec.info, digest=digest({key: value.float() for key, value in weights.items()}))
-    return (fuse(codec) if fused else codec).eval()
+    weights = without_constants(read_weights(path, "SNAC"), _speeds(config), codec.info.name)
+    return loaded(codec, weights, _names(codec), fused)
 
 
 def to_snac(codec: SNAC) -> dict[str, Tensor]:
     """The state dict that the package `snac` loads strictly."""
-    with torch.device("meta"):
-        found = names(SNAC(codec.config), rename(codec.config), _ENTRIES)
-    new = dict(zip(OLD, NEW, strict=True))
-    weights = {}
-    for key, tensor in handed_back(codec, found).items():
-        module, _, leaf = key.rpartition(".")
-        weights[f"{module}.{new.get(leaf, leaf)}"] = tensor
-    return weights | _speeds(codec.config)
+    return handed_back(codec, _names(unfused(codec)), "new") | _speeds(codec.config)
 
 
 def save_snac(codec: SNAC, folder: str | Path) -> None:
@@ -80,12 +60,16 @@ def save_snac(codec: SNAC, folder: str | Path) -> None:
     config["decoder_rates"] = codec.config.strides[::-1]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).write_text(json.dumps(config, indent=2), "utf-8")
-    torch.save(to_snac(codec), folder / FILES[0])
+    torch.save(to_snac(codec), folder / WEIGHTS)
 
 
 def rename(config: SNACConfig) -> dict[str, str]:
     """Our modules: their names in the package."""
     return dict(_table(config))
+
+
+def _names(codec: SNAC) -> dict[str, str]:
+    return named(codec, rename(codec.config), {"entries": "weight"})
 
 
 def _table(config: SNACConfig) -> Iterator[tuple[str, str]]:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ..codecs.vocos import PRESETS, MelVocos, TokenVocos, VocosConfig
-from ..errors import DamagedError, InputError
+from ..errors import DamagedError
 from .keys import digest
-from .reading import check_names, fill, read_weights
+from .state_dicts import as_weights, check_preset, fill, read_weights, taken, without_constants
 
 # Where a tensor of a vocoder stands: here, and in the package `vocos`, where norms with conditions have other names.
 TABLE = (
@@ -41,9 +41,8 @@ Vocos = MelVocos | TokenVocos
 
 def load_vocos(path: str | Path, preset: str = "vocos-encodec-24k") -> Vocos:
     """The Vocos of a `pytorch_model.bin`, a `.safetensors` file or a folder with one; ready to decode."""
-    if preset not in PRESETS:
-        raise InputError(f"expected one of {', '.join(PRESETS)}, got {preset!r}")
-    return from_vocos(read_weights(path, "Vocos"), PRESETS[preset], preset)
+    check_preset(preset, PRESETS)
+    return from_vocos(read_weights(path, "Vocos", "state_dict"), PRESETS[preset], preset)
 
 
 def from_vocos(
@@ -51,20 +50,15 @@ def from_vocos(
 ) -> Vocos:
     """The decoder of an official state dict, in evaluation mode."""
     vocos = TokenVocos(config, name) if config.tokens_of else MelVocos(config, name)
-    given = {key: tensor for key, tensor in weights.items() if not key.startswith(BESIDE)}
-    names = vocoder_names(vocos.vocoder.state_dict(), config.vocoder.conditions)
-    constants = _constants(vocos)
-    check_names(given, {*names.values(), *constants, *([ENTRIES] if config.tokens_of else [])}, f"a {name}")
-    for key, constant in constants.items():
-        if given[key].shape != constant.shape or not torch.allclose(given[key].float(), constant, atol=1e-4):
-            raise DamagedError(f"{key} is another than that of a {name}; choose the preset that these weights are of")
-    ours = {f"vocoder.{key}": tensor for key, tensor in vocoder_weights(given, names).items()}
+    given = {key: tensor for key, tensor in as_weights(weights).items() if not key.startswith(BESIDE)}
+    names = _names(vocos)
+    ours = with_conditions(taken(without_constants(given, _constants(vocos), name), names, name), names)
     if isinstance(vocos, TokenVocos):
-        entries, shape = given[ENTRIES].detach().float(), vocos.entries.shape
+        entries, shape = ours["entries"], vocos.entries.shape
         if entries.numel() != vocos.entries.numel() or entries.shape[-1] != shape[-1]:
             raise DamagedError(f"{ENTRIES} should hold {shape[0]} times {shape[1]} entries, got {list(entries.shape)}")
         ours["entries"] = entries.reshape(shape)
-    fill(vocos, ours, f"a {name}")
+    fill(vocos, ours, name, names)
     if isinstance(vocos, TokenVocos):
         vocos.info = replace(vocos.info, digest=digest(ours))
     else:
@@ -74,33 +68,39 @@ def from_vocos(
 
 def to_vocos(vocos: Vocos) -> dict[str, Tensor]:
     """The state dict of a `pytorch_model.bin` that the package loads."""
-    state = vocos.vocoder.state_dict()
-    theirs = _constants(vocos) | vocoder_tensors(state, vocoder_names(state, vocos.config.vocoder.conditions))
+    theirs = without_conditions(vocos.state_dict(), _names(vocos)) | _constants(vocos)
     if isinstance(vocos, TokenVocos):
-        theirs[ENTRIES] = vocos.entries.flatten(0, 1).clone()
+        theirs[ENTRIES] = theirs[ENTRIES].flatten(0, 1)
     return theirs
 
 
-def vocoder_names(keys: Iterable[str], conditions: int) -> dict[str, str]:
-    """Our keys of a `Vocoder` that the package's backbone and head have too, and theirs."""
+def vocoder_names(keys: Iterable[str], conditions: int, inside: str) -> dict[str, str]:
+    """Our keys of the `Vocoder` at `inside` that the package's backbone and head have too, and theirs."""
     names = {}
     for key in keys:
-        row = next((row for row in TABLE if re.fullmatch(row[0], key)), None)
+        row = next((row for row in TABLE if re.fullmatch(re.escape(inside) + row[0], key)), None)
         if row is not None:
-            names[key] = re.sub(row[0], row[1], key).format(**(CHOICE if conditions > 1 else PLAIN))
+            names[key] = re.sub(row[0], row[1], key.removeprefix(inside)).format(
+                **(CHOICE if conditions > 1 else PLAIN)
+            )
     return names
 
 
-def vocoder_weights(given: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
-    """Our tensors of theirs; a norm without conditions has one of ours."""
-    ours = {key: given[there].detach().float() for key, there in names.items()}
+def with_conditions(ours: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
+    """Our tensors, as taken; a norm without conditions has one of ours."""
     return {key: tensor[None] if _is_plain(key, names[key]) else tensor for key, tensor in ours.items()}
 
 
-def vocoder_tensors(state: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
+def without_conditions(state: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
     """Their tensors of ours."""
-    theirs = {there: state[key].detach().clone() for key, there in names.items()}
-    return theirs | {there: state[key][0].clone() for key, there in names.items() if _is_plain(key, there)}
+    return {
+        there: (state[key][0] if _is_plain(key, there) else state[key]).detach().clone() for key, there in names.items()
+    }
+
+
+def _names(vocos: Vocos) -> dict[str, str]:
+    names = vocoder_names(vocos.state_dict(), vocos.config.vocoder.conditions, "vocoder.")
+    return names | ({"entries": ENTRIES} if isinstance(vocos, TokenVocos) else {})
 
 
 def _is_plain(key: str, there: str) -> bool:

@@ -5,7 +5,6 @@ Its checkpoints also hold an EnCodec decoder that nothing uses, and the networks
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,46 +13,44 @@ import torch
 from torch import Tensor, nn
 
 from ..codecs.wavtokenizer import PRESETS, WavTokenizer, WavTokenizerConfig
-from ..errors import DamagedError, InputError
 from ..nn.seanet import SEANetConfig, SEANetDecoder
-from ..nn.weight_norm import NEW, OLD, fuse, size_of
-from .from_vocos import WINDOW, vocoder_names, vocoder_tensors, vocoder_weights
-from .keys import coding_keys, digest
-from .reading import check_names, fill, read_weights
+from .from_encodec import CODEBOOK, places
+from .from_vocos import WINDOW, vocoder_names, with_conditions, without_conditions
+from .state_dicts import (
+    as_weights,
+    check_preset,
+    fill,
+    handed_back,
+    named,
+    placed,
+    read_weights,
+    ready,
+    taken,
+    unfused,
+    without_constants,
+)
 
 ENCODEC = "feature_extractor.encodec."
 PARTS = ("feature_extractor.", "backbone.", "head.")  # what is the model in a training checkpoint
 UNUSED = f"{ENCODEC}decoder."
-SPELLING = dict(zip(NEW, OLD, strict=True))
-END = r"(weight_g|weight_v|weight|bias)"
-# Where a tensor stands here, and in the package; * is q, k and v, one tensor each; {c} is conv, or convtr.
-TABLE = (
-    (rf"(\w+coder)\.(\d+)\.{END}", ENCODEC + r"\1.model.\2.{c}.{c}.\3"),
-    (rf"(\w+coder)\.(\d+)\.body\.(\d+)\.{END}", ENCODEC + r"\1.model.\2.block.\3.conv.conv.\4"),
-    (rf"(\w+coder)\.(\d+)\.shortcut\.0\.{END}", ENCODEC + r"\1.model.\2.shortcut.conv.conv.\3"),
-    (r"(\w+coder)\.(\d+)\.lstm\.(\w+)", ENCODEC + r"\1.model.\2.lstm.\3"),
-    (r"quantizer\.levels\.0\.codebook\.entries", ENCODEC + "quantizer.vq.layers.0._codebook.embed"),
-    (r"quantizer\.levels\.0\.codebook\.sums", ENCODEC + "quantizer.vq.layers.0._codebook.embed_avg"),
-    (r"quantizer\.levels\.0\.codebook\.counts", ENCODEC + "quantizer.vq.layers.0._codebook.cluster_size"),
-    (r"quantizer\.levels\.0\.codebook\.started", ENCODEC + "quantizer.vq.layers.0._codebook.inited"),
-    (r"decoder\.vocoder\.before\.body\.(\d)\.body\.0\.(\w+)", r"backbone.pos_net.\1.norm1.\2"),
-    (r"decoder\.vocoder\.before\.body\.(\d)\.body\.2\.(\w+)", r"backbone.pos_net.\1.conv1.\2"),
-    (r"decoder\.vocoder\.before\.body\.(\d)\.body\.3\.(\w+)", r"backbone.pos_net.\1.norm2.\2"),
-    (r"decoder\.vocoder\.before\.body\.(\d)\.body\.5\.(\w+)", r"backbone.pos_net.\1.conv2.\2"),
-    (r"decoder\.vocoder\.before\.body\.2\.norm\.(\w+)", r"backbone.pos_net.2.norm.\1"),
-    (r"decoder\.vocoder\.before\.body\.2\.qkv\.(\w+)", r"backbone.pos_net.2.*.\1"),
-    (r"decoder\.vocoder\.before\.body\.2\.out\.(\w+)", r"backbone.pos_net.2.proj_out.\1"),
-    (r"decoder\.vocoder\.before\.body\.5\.(\w+)", r"backbone.pos_net.5.\1"),
-)
 VOCODER = "decoder.vocoder."
-STARTED, HITS = (f"quantizer.levels.0.codebook.{name}" for name in ("started", "hits"))
+# Where a layer of what stands before the vocoder's blocks is in the package.
+BEFORE = (
+    (r"decoder\.vocoder\.before\.body\.(\d)\.body\.0", r"backbone.pos_net.\1.norm1"),
+    (r"decoder\.vocoder\.before\.body\.(\d)\.body\.2", r"backbone.pos_net.\1.conv1"),
+    (r"decoder\.vocoder\.before\.body\.(\d)\.body\.3", r"backbone.pos_net.\1.norm2"),
+    (r"decoder\.vocoder\.before\.body\.(\d)\.body\.5", r"backbone.pos_net.\1.conv2"),
+    (r"decoder\.vocoder\.before\.body\.2\.norm", r"backbone.pos_net.2.norm"),
+    (r"decoder\.vocoder\.before\.body\.2\.qkv", r"backbone.pos_net.2.*"),
+    (r"decoder\.vocoder\.before\.body\.2\.out", r"backbone.pos_net.2.proj_out"),
+    (r"decoder\.vocoder\.before\.body\.5", r"backbone.pos_net.5"),
+)
 
 
 def load_wavtokenizer(path: str | Path, preset: str = "wavtokenizer-75", fused: bool = True) -> WavTokenizer:
     """The WavTokenizer of a `.ckpt`, `.bin` or `.safetensors` file, or of a folder with one; ready to code."""
-    if preset not in PRESETS:
-        raise InputError(f"expected one of {', '.join(PRESETS)}, got {preset!r}")
-    return from_wavtokenizer(read_weights(path, "WavTokenizer"), PRESETS[preset], preset, fused)
+    check_preset(preset, PRESETS)
+    return from_wavtokenizer(read_weights(path, "WavTokenizer", "state_dict"), PRESETS[preset], preset, fused)
 
 
 def from_wavtokenizer(
@@ -64,71 +61,37 @@ def from_wavtokenizer(
 ) -> WavTokenizer:
     """The codec of an official state dict, in evaluation mode; `fused=False` keeps weight norm apart."""
     codec = WavTokenizer(config, name)
-    given = {k: tensor for k, tensor in weights.items() if k.startswith(PARTS) and not k.startswith(UNUSED)}
-    names, vocoder = _names(codec), _vocoder(codec)
-    expected = {there for theirs in names.values() for there in theirs} | set(vocoder.values()) | {WINDOW}
-    check_names(given, expected, f"a {name}")
-    window = torch.hann_window(config.vocoder.n_fft)
-    if given[WINDOW].shape != window.shape:
-        raise DamagedError(f"{WINDOW} should have {len(window)} samples, got {list(given[WINDOW].shape)}")
-    ours = {key: torch.cat([given[there].detach().float() for there in theirs]) for key, theirs in names.items()}
-    ours |= {f"{VOCODER}{key}": tensor for key, tensor in vocoder_weights(given, vocoder).items()}
-    if ours[STARTED].numel() != 1:
-        raise DamagedError(f"{names[STARTED][0]} should be one number, got shape {list(ours[STARTED].shape)}")
-    ours[STARTED] = ours[STARTED].reshape(()) != 0
-    ours[HITS] = ours[HITS.replace("hits", "counts")].clone()
-    fill(codec, ours, f"a {name}")
-    codec.info = replace(codec.info, digest=digest({key: ours[key] for key in coding_keys(codec)}))
-    return (fuse(codec) if fused else codec).eval()
+    parts = {k: t for k, t in as_weights(weights).items() if k.startswith(PARTS) and not k.startswith(UNUSED)}
+    given, (names, vocoder) = without_constants(parts, _window(config), name), _names(codec)
+    ours = with_conditions(taken(given, names | vocoder, name), names | vocoder)
+    fill(codec, ours, name, names | vocoder)
+    return ready(codec, fused)
 
 
 def to_wavtokenizer(codec: WavTokenizer) -> dict[str, Tensor]:
     """The state dict that the package loads; the decoder that nothing uses is zeros."""
-    state = codec.state_dict()
-    theirs = {WINDOW: torch.hann_window(codec.config.vocoder.n_fft)} | _unused(codec.config)
-    theirs |= vocoder_tensors(codec.decoder.vocoder.state_dict(), _vocoder(codec))
-    with torch.device("meta"):
-        parted = WavTokenizer(codec.config)
-    for key, names in _names(parted).items():
-        tensor = state[key] if key in state else _parted(state, key)
-        tensor = tensor.reshape(1).float() if key == STARTED else tensor.detach().clone()
-        theirs |= {there: part.contiguous() for there, part in zip(names, tensor.chunk(len(names)), strict=True)}
-    return theirs
+    names, vocoder = _names(unfused(codec))
+    weights = handed_back(codec, names) | without_conditions(codec.state_dict(), vocoder)
+    return weights | _window(codec.config) | _unused(codec.config)
 
 
-def _names(codec: WavTokenizer) -> dict[str, list[str]]:
-    """Our keys that a plain Vocos does not have, and the tensors that each is made of in the package."""
-    places = {key: _place(codec, key) for key in codec.state_dict() if key != HITS}
-    return {
-        key: [there.replace("*", part) for part in ("qkv" if "*" in there else " ")]
-        for key, there in places.items()
-        if there
-    }
+def _names(codec: WavTokenizer) -> tuple[dict[str, str], dict[str, str]]:
+    """Our keys that a plain Vocos does not have, and theirs; and those that it has."""
+    vocoder = vocoder_names(codec.state_dict(), codec.config.conditions, VOCODER)
+    return named(codec, _table(codec), CODEBOOK), vocoder
 
 
-def _place(model: nn.Module, key: str) -> str:
-    """Where our tensor stands in the package, weight norm in the old spelling; "" where the table has no row."""
-    path, mark, leaf = key.partition(".parametrizations.")
-    if not mark:
-        path, _, leaf = key.rpartition(".")
-    plain = f"{path}.{SPELLING.get(mark[1:] + leaf, leaf)}"
-    row = next((row for row in TABLE if re.fullmatch(row[0], plain)), None)
-    kind = "convtr" if isinstance(model.get_submodule(path), nn.ConvTranspose1d) else "conv"
-    return re.sub(row[0], row[1], plain).format(c=kind) if row else ""
+def _table(model: nn.Module) -> dict[str, str]:
+    return placed(model, (*((ours, ENCODEC + theirs) for ours, theirs in places("encodec")), *BEFORE))
 
 
-def _vocoder(codec: WavTokenizer) -> dict[str, str]:
-    return vocoder_names(codec.decoder.vocoder.state_dict(), codec.config.conditions)
-
-
-def _parted(state: Mapping[str, Tensor], key: str) -> Tensor:
-    """Size or direction of a fused weight: all of the size there is, and the weight itself."""
-    weight = state[key.partition(".parametrizations")[0] + ".weight"]
-    return size_of(weight) if key.endswith(NEW[0]) else weight
+def _window(config: WavTokenizerConfig) -> dict[str, Tensor]:
+    return {WINDOW: torch.hann_window(config.vocoder.n_fft)}
 
 
 def _unused(config: WavTokenizerConfig) -> dict[str, Tensor]:
     """Zeros for the EnCodec decoder in every checkpoint, whose strides are EnCodec's whatever the encoder's are."""
     with torch.device("meta"):
         model = nn.ModuleDict({"decoder": SEANetDecoder(replace(config.seanet, strides=SEANetConfig().strides))})
-    return {_place(model, key): torch.zeros(tensor.shape) for key, tensor in model.state_dict().items()}
+    names, shapes = named(model, _table(model), {}), model.state_dict()
+    return {there: torch.zeros(shapes[key].shape) for key, there in names.items()}

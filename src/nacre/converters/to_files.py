@@ -19,13 +19,12 @@ from ..codecs.encodec import EnCodec
 from ..contract import CodecContract
 from ..errors import InputError, NacreError
 from ..onnx_runtime import WEIGHTS
-from .from_encodec import to_encodec
+from . import from_dac, from_encodec
 from .from_safetensors import architecture_of
-from .to_dac import package_kwargs, to_dac, to_hugging_face
 from .to_folder import save_folder
 
 ORIGINALS = {  # architecture: what makes its tensors, and the names under which their project keeps them in a file
-    "dac": ("to_dac.to_dac", "state_dict"),
+    "dac": ("from_dac.to_dac", "state_dict"),
     "encodec": ("from_encodec.to_encodec", ""),
     "soundstream": ("from_soundstream.to_soundstream", ""),
     "snac": ("from_snac.to_snac", ""),
@@ -71,16 +70,16 @@ def kinds(codec: Codec) -> list[str]:
 def hugging_face(codec: Codec) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The config.json and the tensors of a codec as `transformers` keeps it."""
     if isinstance(codec, DAC):
-        return _dac_config(codec), _contiguous(to_hugging_face(codec))
+        return from_dac.hugging_face_config(codec), from_dac.to_dac(codec, "huggingface")
     if isinstance(codec, EnCodec):
-        return _encodec_config(codec), _contiguous(to_encodec(codec, "huggingface"))
+        return from_encodec.hugging_face_config(codec), from_encodec.to_encodec(codec, "huggingface")
     weights = _made("from_mimi.to_mimi", codec)
     return {"model_type": "mimi", "architectures": ["MimiModel"]}, _contiguous(weights)
 
 
 def _save_original(codec: Codec, target: Path, kind: str, overwrite: bool) -> None:
     maker, place = ORIGINALS[kind]
-    weights = to_dac(codec) if isinstance(codec, DAC) else _made(maker, codec)
+    weights = _made(maker, codec)
     if target.suffix == ".safetensors":
         if not _contiguous(weights):
             raise InputError(f"{kind} keeps a model in several tables, which safetensors cannot; name a .pth file")
@@ -90,7 +89,7 @@ def _save_original(codec: Codec, target: Path, kind: str, overwrite: bool) -> No
     for name in reversed(place.split(".") if place else []):
         held = {name: held}
     if isinstance(codec, DAC):
-        held["metadata"] = {"kwargs": package_kwargs(codec)}
+        held["metadata"] = {"kwargs": from_dac.package_kwargs(codec)}
     if target.is_dir() or not target.suffix:
         raise InputError(f"{kind} keeps a model in one file; name it, as {target}/weights.pth")
     _write(target, lambda file: torch.save(held, file), overwrite)
@@ -132,51 +131,3 @@ def _write(path: Path, fill: Callable[[Any], Any], overwrite: bool) -> None:
         whole.keep()
     finally:
         whole.drop()
-
-
-def _dac_config(codec: DAC) -> dict[str, Any]:
-    config = codec.config
-    return {
-        "model_type": "dac",
-        "architectures": ["DacModel"],
-        "sampling_rate": config.sample_rate,
-        "encoder_hidden_size": config.encoder_dim,
-        "decoder_hidden_size": config.decoder_dim,
-        "hidden_size": config.latent,
-        "downsampling_ratios": list(config.strides),
-        "upsampling_ratios": list(reversed(config.strides)),
-        "hop_length": config.hop,
-        "n_codebooks": config.levels,
-        "codebook_size": config.codebook_size,
-        "codebook_dim": config.code_dim,
-    }
-
-
-def _encodec_config(codec: EnCodec) -> dict[str, Any]:
-    config, seanet = codec.config, codec.config.seanet
-    level = codec.info.bitrate(1) / 1000
-    counts = config.dropout or (config.levels,)
-    return {
-        "model_type": "encodec",
-        "architectures": ["EncodecModel"],
-        "sampling_rate": config.sample_rate,
-        "audio_channels": seanet.channels,
-        "target_bandwidths": [round(level * count, 3) for count in counts],
-        "normalize": config.segment > 0,
-        "chunk_length_s": config.segment / config.sample_rate if config.segment else None,
-        "overlap": config.overlap / config.segment if config.segment else None,
-        "hidden_size": seanet.dim,
-        "num_filters": seanet.filters,
-        "upsampling_ratios": list(reversed(seanet.strides)),
-        "norm_type": "time_group_norm" if seanet.norm == "time-group" else "weight_norm",
-        "kernel_size": seanet.kernel,
-        "last_kernel_size": seanet.last_kernel,
-        "residual_kernel_size": seanet.unit_kernel,
-        "use_causal_conv": seanet.causal,
-        "pad_mode": "reflect" if seanet.pad == "reflect" else "constant",
-        "compress": seanet.compress,
-        "num_lstm_layers": seanet.lstm,
-        "use_conv_shortcut": not seanet.identity_skip,
-        "codebook_size": config.codebook_size,
-        "codebook_dim": seanet.dim,
-    }
