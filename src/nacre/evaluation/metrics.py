@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
@@ -102,15 +103,21 @@ class Metric:
     function: Callable[[Sound, Sound, int], float]
     better: Literal["higher", "lower"]
     unit: str = ""
+    matched: bool = True  # whether levels are matched before
+    package: str = ""  # what it needs beside numpy
+
+    def present(self) -> bool:
+        """Whether what it needs is installed."""
+        return not self.package or find_spec(self.package) is not None
 
 
 METRICS: dict[str, Metric] = {
-    "pesq_wb": Metric("PESQ-WB", pesq_wb, "higher", "MOS"),
-    "pesq_nb": Metric("PESQ-NB", pesq_nb, "higher", "MOS"),
-    "stoi": Metric("STOI", stoi, "higher"),
-    "estoi": Metric("ESTOI", estoi, "higher"),
-    "visqol_speech": Metric("ViSQOL", visqol_speech, "higher", "MOS"),
-    "visqol_audio": Metric("ViSQOL audio", visqol_audio, "higher", "MOS"),
+    "pesq_wb": Metric("PESQ-WB", pesq_wb, "higher", "MOS", package="pesq"),
+    "pesq_nb": Metric("PESQ-NB", pesq_nb, "higher", "MOS", package="pesq"),
+    "stoi": Metric("STOI", stoi, "higher", package="pystoi"),
+    "estoi": Metric("ESTOI", estoi, "higher", package="pystoi"),
+    "visqol_speech": Metric("ViSQOL", visqol_speech, "higher", "MOS", package="visqol"),
+    "visqol_audio": Metric("ViSQOL audio", visqol_audio, "higher", "MOS", package="visqol"),
     "si_sdr": Metric("SI-SDR", si_sdr, "higher", "dB"),
     "mel_distance": Metric("mel distance", mel_distance, "lower"),
     "log_spectral_distance": Metric("LSD", log_spectral_distance, "lower", "dB"),
