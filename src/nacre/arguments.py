@@ -55,6 +55,26 @@ Weights = Annotated[
 ]
 
 
+Codecs = Annotated[
+    list[str], typer.Argument(metavar="CODEC...", help="Names of `nacre models`, folders; opus, mp3, aac, vorbis ...")
+]
+Sounds = Annotated[list[str], typer.Option("--data", metavar="PLACE", help="Folders of clips, or clips; several.")]
+Bitrates = Annotated[str, typer.Option(metavar="BITS,...", help="Bits a second, as 1.5k,3k,6k.")]
+ReportFolder = Annotated[str, typer.Option("--out", "-o", metavar="FOLDER", help="Where the report goes.")]
+Metrics = Annotated[
+    str, typer.Option(metavar="NAME,...", help="all, or some, plug-ins too: pesq_wb,stoi,utmos=FILE.onnx.")
+]
+Matched = Annotated[
+    bool, typer.Option("--bitrate-matched", help="Give baselines the bits that the first codec really takes.")
+]
+MeasuredRate = Annotated[
+    int | None, typer.Option("--rate", metavar="HZ", help="Compare at this rate; default: each clip's own.")
+]
+Processes = Annotated[int, typer.Option("--workers", "-j", min=0, metavar="N", help="Processes; 0: one a core.")]
+FewClips = Annotated[int, typer.Option("--clips", min=0, metavar="N", help="So many clips, evenly spread; 0: all.")]
+NoSpeed = Annotated[bool, typer.Option("--no-speed", help="Leave timing out.")]
+
+
 def spread(words: Sequence[str], option: str = "--data") -> list[str]:
     """Words of a command line with `option` before each of several places behind it: what a shell makes of `*.tar`."""
     told: list[str] = []
@@ -78,6 +98,11 @@ def parse_bitrate(text: str) -> float:
     if not 0 < value < 1e9:
         raise InputError(f"a bitrate is a positive number of bits a second, got {text!r}")
     return value
+
+
+def parse_bitrates(text: str) -> tuple[int, ...]:
+    """Whole bits a second of `1.5k,3k`, each once."""
+    return tuple(dict.fromkeys(round(parse_bitrate(each)) for each in text.split(",") if each.strip()))
 
 
 def parse_tags(pairs: list[str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import __version__, guard
+from . import __version__, arguments, guard
 from .arguments import (
     Bitrate,
     Force,
@@ -244,6 +244,39 @@ def bench(
         print_json(vars(measured))
     else:
         print_table(speed_rows(measured))
+
+
+@app.command()
+def evaluate(  # noqa: PLR0913 - the options of a verb are the arguments of its function
+    codecs: arguments.Codecs,
+    data: arguments.Sounds,
+    bitrates: arguments.Bitrates = "1.5k,3k,6k,12k",
+    out: arguments.ReportFolder = "report",
+    metrics: arguments.Metrics = "",
+    matched: arguments.Matched = False,
+    rate: arguments.MeasuredRate = None,
+    clips: arguments.FewClips = 0,
+    workers: arguments.Processes = 0,
+    no_speed: arguments.NoSpeed = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Compare codecs on clips: figures with intervals, and a page to look at and listen to."""
+    from .evaluation import campaign, report
+
+    chosen = tuple(name for name in metrics.split(",") if name)
+    wanted = arguments.parse_bitrates(bitrates)
+    plan = campaign.Plan(tuple(codecs), tuple(data), out, wanted, chosen, matched, rate, workers, clips=clips)
+    with Progress(campaign.size(plan), quiet) as progress:
+        made = report.make(plan, progress, timed=not no_speed)
+    for sentence in report.left_out(made.campaign):
+        show_error(sentence)
+    if json:
+        print_json(report.figures(made))
+    elif not quiet:
+        print_table(report.quality_table(made), right=range(1, 99))
+        typer.echo(f"\n{report.headline(made)}; look at {Path(out, 'report.html')}")
+    return 2 if made.campaign.failures else 0
 
 
 @app.command()
