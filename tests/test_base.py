@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import torch
 from small_pearl import small_pearl
+
+from nacre.codecs import base
 
 
 def test_forward_aligns_and_keeps_the_length() -> None:
@@ -31,3 +36,10 @@ def test_coding_leaves_no_graph_and_no_state_behind() -> None:
     assert codec.encode(wave) == first
     assert all(torch.equal(tensor, before[name]) for name, tensor in codec.state_dict().items())
     assert codec.device == torch.device("cpu")
+
+
+def test_codecs_do_not_import_each_other() -> None:
+    for path in Path(base.__file__).parent.glob("*.py"):
+        own = path.stem.partition("_")[0]
+        others = re.findall(r"^from \.(\w+) import", path.read_text("utf-8"), re.M)
+        assert all(other == "base" or other.partition("_")[0] == own for other in others), f"{path.name}: {others}"

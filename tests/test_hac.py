@@ -16,9 +16,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nacre import Codes, OnnxCodec
 from nacre.codecs.hac import HAC, PRESETS, BandSweep, HACConfig, HACWaveConfig, Standardise, Sweep, TimeSweep, expand
-from nacre.codecs.pearl import compress
 from nacre.converters.keys import coding_keys
 from nacre.converters.to_onnx import export
+from nacre.nn.spectral import compress
 from nacre.nn.state import State
 
 # of each version: parameters as stated, tokens and bits a second, of ours parameters, multiply-adds a second both ways

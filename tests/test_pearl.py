@@ -11,7 +11,7 @@ from small_pearl import small_pearl
 from streamed import streamed
 from torch.utils.flop_counter import FlopCounterMode
 
-from nacre.codecs.pearl import PRESETS, Pearl, compress
+from nacre.codecs.pearl import PRESETS, Pearl
 
 RATE = 24_000
 
@@ -123,8 +123,3 @@ def test_forward_is_encode_then_decode() -> None:
     with torch.no_grad():
         passed = codec(torch.from_numpy(wave)).wave.numpy()
     assert np.abs(passed - codec.decode(codec.encode(wave))).max() < 1e-5
-
-
-def test_compress_takes_roots_and_keeps_phases() -> None:
-    spectrum = torch.tensor([3.0, 0.0, 4.0, 0.0]).reshape(1, 4, 1)  # bins 3 + 4i and 0
-    assert torch.allclose(compress(spectrum).flatten(), torch.tensor([3.0, 0, 4, 0]) / 5**0.5)

@@ -22,6 +22,7 @@ from nacre.nn.spectral import (
     MelScale,
     PQMFAnalysis,
     PQMFSynthesis,
+    compress,
     mel_filters,
     prototype,
     root_hann,
@@ -202,3 +203,8 @@ def test_autocast_leaves_spectra_alone() -> None:
         sound = istft(spectrum.bfloat16())
     assert spectrum.dtype == sound.dtype == torch.float32
     torch.testing.assert_close(spectrum, stft(wave))
+
+
+def test_compress_takes_roots_and_keeps_phases() -> None:
+    spectrum = torch.tensor([3.0, 0.0, 4.0, 0.0]).reshape(1, 4, 1)  # bins 3 + 4i and 0
+    assert torch.allclose(compress(spectrum).flatten(), torch.tensor([3.0, 0, 4, 0]) / 5**0.5)

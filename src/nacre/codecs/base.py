@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..codes import CodecInfo, Level
-from ..contract import CodecContract, Wave
+from ..contract import CodecContract, Stream, Wave
 from ..nn.state import State
 from ..nn.weight_norm import fuse
 from ..quantizers.base import Quantized, Quantizer
@@ -86,3 +86,29 @@ class Codec(nn.Module, CodecContract):
         """Samples of whole frames of levels."""
         z = self.quantizer.decode([torch.from_numpy(level).to(self.device) for level in levels])
         return np.asarray(self.decoder(z, state).float().cpu().numpy())
+
+
+class UnpaddedCodec(Codec):
+    """A codec whose layers pad a last frame that is not whole themselves, as EnCodec's do."""
+
+    def forward(self, wave: Tensor) -> Reconstruction:
+        """Code `[B, C, T]` and come back, aligned and of the same length."""
+        quantized = self.quantizer(self.encoder(wave))
+        return Reconstruction(self.decoder(quantized.z)[..., : wave.shape[-1]], quantized)
+
+    def stream(self, levels: int | None = None) -> Stream:
+        """A new two-way stream."""
+        return UnpaddedStream(self, self.info.check_levels(levels))
+
+    def encode_frames(self, wave: Wave, state: State, levels: int) -> tuple[Level, ...]:
+        """Levels `[B, F]` of frames of samples; only the last chunk of a stream may hold a piece of one."""
+        state.last = state.last or wave.shape[2] % self.info.hop > 0
+        return super().encode_frames(wave, state, levels)
+
+
+class UnpaddedStream(Stream):
+    """A stream that leaves a last frame that is not whole to the layers, where others fill it with zeros."""
+
+    def _blocks(self, wave: Wave, unit: int) -> tuple[Level, ...]:
+        zeros = self._fed * self.codec.info.hop + wave.shape[2] - self._heard if self._ended else 0
+        return super()._blocks(wave[:, :, : wave.shape[2] - max(0, zeros)], unit)

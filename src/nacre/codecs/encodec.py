@@ -22,7 +22,7 @@ from ..errors import InputError
 from ..nn.reach import lookahead
 from ..nn.seanet import SEANetConfig, SEANetDecoder, SEANetEncoder
 from ..quantizers.rvq import ResidualVQ, ResidualVQConfig
-from .base import Codec, Reconstruction
+from .base import Reconstruction, UnpaddedCodec
 from .encodec_segments import Scale, SegmentStream
 
 
@@ -61,7 +61,7 @@ PRESETS = {
 }
 
 
-class EnCodec(Codec):
+class EnCodec(UnpaddedCodec):
     """Sound in nested levels; at 24 kHz 75 frames a second of 10 bits: 2 levels are 1.5 kbps, 8 are 6, all are 24."""
 
     encoder: SEANetEncoder
@@ -100,14 +100,10 @@ class EnCodec(Codec):
         return lookahead(self.encoder, self.decoder, seanet.hop)
 
     def forward(self, wave: Tensor) -> Reconstruction:
-        """Code `[B, C, T]` and come back; layers pad a frame that is not whole themselves, as EnCodec's do.
-
-        A model of segments takes one segment at most.
-        """
+        """Code `[B, C, T]` and come back; a model of segments takes one segment at most."""
         length, segment = wave.shape[-1], self.config.segment
         if not segment:
-            quantized = self.quantizer(self.encoder(wave))
-            return Reconstruction(self.decoder(quantized.z)[..., :length], quantized)
+            return super().forward(wave)
         if length > segment:
             raise InputError(
                 f"{self.info.name} learns from segments of up to {segment} samples, got {length}; crop them"
@@ -118,8 +114,9 @@ class EnCodec(Codec):
 
     def stream(self, levels: int | None = None) -> Stream:
         """A new two-way stream; without segments its first frames come out together."""
-        count = self.info.check_levels(levels)
-        return SegmentStream(self, self, count) if self.config.segment else UnpaddedStream(self, count)
+        if not self.config.segment:
+            return super().stream(levels)
+        return SegmentStream(self, self, self.info.check_levels(levels))
 
     @torch.inference_mode()
     def encode_segment(self, wave: Wave, levels: int) -> tuple[tuple[Level, ...], Scale]:
@@ -141,11 +138,3 @@ def normalised(wave: Tensor) -> tuple[Tensor, Tensor]:
     mono = wave.mean(dim=1, keepdim=True)
     scale = 1e-8 + mono.pow(2).mean(dim=2, keepdim=True).sqrt()
     return wave / scale, scale
-
-
-class UnpaddedStream(Stream):
-    """A stream that leaves a last frame that is not whole to the layers: EnCodec's mirror the sound there."""
-
-    def _blocks(self, wave: Wave, unit: int) -> tuple[Level, ...]:
-        zeros = self._fed * self.codec.info.hop + wave.shape[2] - self._heard if self._ended else 0
-        return super()._blocks(wave[:, :, : wave.shape[2] - max(0, zeros)], unit)

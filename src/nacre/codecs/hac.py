@@ -26,11 +26,10 @@ from ..nn.blocks import Chain, Residual
 from ..nn.conv import CausalConv1d, ConvTranspose1d
 from ..nn.norms import GRN
 from ..nn.padding import Kernel
-from ..nn.spectral import CausalISTFT, CausalSTFT
+from ..nn.spectral import CausalISTFT, CausalSTFT, compress
 from ..nn.state import State
 from ..quantizers.lfq import LFQ, LFQConfig
 from .base import Codec
-from .pearl import compress
 
 
 @dataclass(frozen=True)

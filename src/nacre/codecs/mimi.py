@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..codes import CodecInfo, Level
-from ..contract import Stream, Wave
+from ..codes import CodecInfo
 from ..nn.attention import CausalAttention, LayerScale
 from ..nn.blocks import Chain
 from ..nn.conv import Conv1d, ConvTranspose1d
@@ -27,8 +26,7 @@ from ..nn.state import State
 from ..quantizers.codebook import CodebookConfig
 from ..quantizers.rvq import ResidualVQConfig
 from ..quantizers.split import SplitVQ
-from .base import Codec, Reconstruction
-from .encodec import UnpaddedStream
+from .base import UnpaddedCodec
 
 POSITIONS = 2  # of the transformers, a frame
 KERNEL, LAST_KERNEL, UNIT_KERNEL = 7, 3, 3  # of the SEANet's first and last convolutions and of its units
@@ -85,7 +83,7 @@ class MimiConfig:
 PRESETS = {"mimi-24k": MimiConfig()}
 
 
-class Mimi(Codec):
+class Mimi(UnpaddedCodec):
     """Speech at 24 kHz in up to 32 levels of 11 bits, 12.5 frames a second: one is 138 bit/s, eight are 1.1 kbps."""
 
     encoder: Encoder
@@ -107,20 +105,6 @@ class Mimi(Codec):
             codebook_sizes=self.quantizer.codebook_sizes,
             preroll=config.preroll,
         )
-
-    def forward(self, wave: Tensor) -> Reconstruction:
-        """Code `[B, C, T]` and come back; layers pad a frame that is not whole themselves."""
-        quantized = self.quantizer(self.encoder(wave))
-        return Reconstruction(self.decoder(quantized.z)[..., : wave.shape[-1]], quantized)
-
-    def stream(self, levels: int | None = None) -> Stream:
-        """A new two-way stream."""
-        return UnpaddedStream(self, self.info.check_levels(levels))
-
-    def encode_frames(self, wave: Wave, state: State, levels: int) -> tuple[Level, ...]:
-        """Levels `[B, F]` of frames of samples; only the last chunk of a stream may hold a piece of one."""
-        state.last = state.last or wave.shape[2] % self.info.hop > 0
-        return super().encode_frames(wave, state, levels)
 
 
 class Encoder(nn.Module):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..codes import CodecInfo
 from ..nn.blocks import ConvNeXtBlock
-from ..nn.spectral import CausalISTFT, CausalSTFT
+from ..nn.spectral import CausalISTFT, CausalSTFT, compress
 from ..nn.state import State
 from ..quantizers.rvq import ResidualVQ, ResidualVQConfig
 from .base import Codec
@@ -121,13 +121,6 @@ class Decoder(nn.Module):
         gain = magnitude.clamp(max=LOUDEST).exp() / (real.square() + imaginary.square() + 1e-6).sqrt()
         wave: Tensor = self.istft(torch.cat([gain * real, gain * imaginary], dim=1), state)
         return wave
-
-
-def compress(spectrum: Tensor) -> Tensor:
-    """Square roots of the magnitudes of `[B, 2 * N, F]` (real parts, then imaginary); the phases stay."""
-    real, imaginary = spectrum.chunk(2, dim=1)
-    root = (real.square() + imaginary.square()).clamp_min(1e-10).sqrt().sqrt()
-    return torch.cat([real / root, imaginary / root], dim=1)
 
 
 def lose(z: Tensor, share: float, longest: int) -> Tensor:

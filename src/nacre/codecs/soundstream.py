@@ -27,8 +27,7 @@ from ..nn.reach import lookahead, preroll
 from ..nn.seanet import SEANetConfig, SEANetDecoder, SEANetEncoder
 from ..nn.state import State
 from ..quantizers.rvq import ResidualVQ, ResidualVQConfig
-from .base import Codec, Reconstruction
-from .encodec import UnpaddedStream
+from .base import Codec, Reconstruction, UnpaddedStream
 
 Switch = bool | Sequence[bool]  # denoise: all of a sound, or yes and no for each of its frames
 

@@ -18,15 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..codes import CodecInfo
-from ..contract import Stream
 from ..nn.blocks import Chain, Residual
 from ..nn.seanet import SEANetConfig, SEANetEncoder
 from ..nn.state import State
 from ..nn.vocoder import Vocoder, VocoderConfig
 from ..quantizers.codebook import CodebookConfig
 from ..quantizers.rvq import ResidualVQ, ResidualVQConfig
-from .base import Codec, Reconstruction
-from .encodec import UnpaddedStream
+from .base import UnpaddedCodec
 
 GROUPS, EPS = 32, 1e-6  # of the norms over time
 
@@ -93,7 +91,7 @@ PRESETS = {
 }
 
 
-class WavTokenizer(Codec):
+class WavTokenizer(UnpaddedCodec):
     """Sound at 24 kHz in one level of 12 bits: 75 tokens a second are 0.9 kbps, 40 are 0.48."""
 
     encoder: SEANetEncoder
@@ -122,15 +120,6 @@ class WavTokenizer(Codec):
             preroll=config.preroll,
             lookahead=config.lookahead,
         )
-
-    def forward(self, wave: Tensor) -> Reconstruction:
-        """Code `[B, C, T]` and come back; layers pad a frame that is not whole themselves, as EnCodec's do."""
-        quantized = self.quantizer(self.encoder(wave))
-        return Reconstruction(self.decoder(quantized.z)[..., : wave.shape[-1]], quantized)
-
-    def stream(self, levels: int | None = None) -> Stream:
-        """A new two-way stream; sound comes a window late."""
-        return UnpaddedStream(self, self.info.check_levels(levels))
 
 
 class Decoder(nn.Module):

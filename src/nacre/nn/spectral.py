@@ -199,6 +199,13 @@ def fourier_basis(n_fft: int, window: Tensor) -> Tensor:
     return (torch.cat([angle.cos(), -angle.sin()]) * window).float()
 
 
+def compress(spectrum: Tensor) -> Tensor:
+    """Square roots of the magnitudes of `[B, 2 * N, F]` (real parts, then imaginary); the phases stay."""
+    real, imaginary = spectrum.chunk(2, dim=1)
+    root = (real.square() + imaginary.square()).clamp_min(1e-10).sqrt().sqrt()
+    return torch.cat([real / root, imaginary / root], dim=1)
+
+
 def mel_filters(mel: MelScale) -> Tensor:
     """Triangles that overlap by half and have their corners evenly spaced in mel: `[M, N]`."""
     high = mel.sample_rate / 2 if mel.high is None else mel.high
