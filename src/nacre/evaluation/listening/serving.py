@@ -1,0 +1,62 @@
+"""A listening test on a port of this machine, for browsers on the local network."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from ...errors import InputError
+from .app import create_app
+from .plan import read_links
+
+EVERYWHERE = ("0.0.0.0", "::", "")
+_MOST = 256  # connections at a time
+
+
+@dataclass(frozen=True)
+class Links:
+    """What to send to whom."""
+
+    invitation: str  # to people who shall listen
+    owner: str  # to nobody
+
+
+def serve(folder: Path, host: str, port: int, told: Callable[[Links], None]) -> None:
+    """Run the test until it is stopped; `told` hears the links when the port is open."""
+    app = create_app(folder)
+    tokens = read_links(folder)
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise InputError(
+            f"port {port} of {host} cannot be used: {error.strerror}; choose another with --port"
+        ) from error
+    with listener:
+        address = f"http://{_shown(host)}:{listener.getsockname()[1]}"
+        told(Links(f"{address}/join/{tokens['invitation']}", f"{address}/owner/{tokens['owner']}"))
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,  # paths hold tokens
+            server_header=False,
+            limit_concurrency=_MOST,
+            timeout_keep_alive=20,
+            timeout_graceful_shutdown=2,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _shown(host: str) -> str:
+    """The address that others reach this machine at."""
+    if host not in EVERYWHERE:
+        return f"[{host}]" if ":" in host else host
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address for documentation: nothing is sent, only a way is looked for
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "localhost"

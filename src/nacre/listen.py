@@ -1,0 +1,171 @@
+"""`nacre listen ...`: listening tests from the command line. Each verb parses, makes one public call and prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .arguments import Json, Quiet, parse_bitrate
+from .display import Progress, print_json, print_table, show_error
+from .errors import InputError, MissingError
+
+if TYPE_CHECKING:
+    from .evaluation.listening.making import Entrant
+    from .evaluation.listening.results import Results
+    from .evaluation.listening.serving import Links
+
+EXAMPLES = """Examples:
+
+\b
+  nacre listen new test/ --data originals/ --codec pearl-24k@3k --codec opus@12k --codec theirs=decoded/
+  nacre listen serve test/                 prints the link for listeners, and yours
+  nacre listen results test/ --figure test.svg
+"""
+
+app = typer.Typer(help="Listening tests: build, run, export, count.", no_args_is_help=True, rich_markup_mode=None)
+Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="The folder of the test.")]
+
+
+@app.command(epilog=EXAMPLES)
+def new(  # noqa: PLR0913 - the options of a verb are the arguments of its function
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A new folder for the test.")],
+    data: Annotated[
+        list[str], typer.Option(metavar="PLACE", help="Originals, 1 to 12 s each, or folders. Repeatable.")
+    ],
+    codec: Annotated[
+        list[str],
+        typer.Option(metavar="CODEC", help="NAME@BITRATE, or LABEL=FOLDER of sounds made elsewhere. Repeatable."),
+    ],
+    kind: Annotated[str, typer.Option(metavar="KIND", help="mushra, ab, abx or acr.")] = "mushra",
+    title: Annotated[str, typer.Option(metavar="TEXT", help="What listeners see above the test.")] = "Listening test",
+    consent: Annotated[str, typer.Option(metavar="FILE", help="Text that listeners agree to; default: ours.")] = "",
+    training: Annotated[str, typer.Option(metavar="SOUND", help="For practice; default: the first original.")] = "",
+    loudness: Annotated[float, typer.Option(metavar="LUFS", help="Of all sounds.")] = -23.0,
+    repeats: Annotated[int, typer.Option(min=1, metavar="N", help="How often each AB or ABX pair is asked.")] = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Build a listening test from originals and codecs."""
+    from .evaluation.listening import making, plan
+
+    if kind not in plan.KINDS:
+        raise InputError(f"no kind of test {kind!r}; expected one of {', '.join(plan.KINDS)}")
+    options = making.Options(
+        kind=kind,
+        title=title,
+        consent=Path(consent).read_text("utf-8") if consent else "",
+        loudness=loudness,
+        repeats=repeats,
+        training=Path(training) if training else None,
+    )
+    originals = making.find_sounds([Path(place) for place in data])
+    with Progress(len(originals), quiet) as progress:
+        made = making.make(Path(folder), originals, [parse_entrant(each) for each in codec], options, progress)
+    if not quiet:
+        pages = f"{len(made.trials())} pages of {made.kind}"
+        print_table([("made", folder, pages), ("next", f"nacre listen serve {folder}", "")])
+
+
+@app.command()
+def serve(
+    folder: Folder,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="127.0.0.1: this machine only.")] = "0.0.0.0",
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0: any that is free.")] = 8723,
+) -> None:
+    """Run the test for browsers on the local network, until Ctrl-C."""
+    try:
+        from .evaluation.listening import serving
+    except ImportError as error:
+        raise MissingError("serving a test needs more packages; pip install 'nacre[server]'") from error
+
+    serving.serve(Path(folder), host, port, _tell)
+
+
+@app.command()
+def export(
+    folder: Folder,
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="The root of a webMUSHRA, or a new folder.")],
+    force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite a configuration of this name.")] = False,
+) -> None:
+    """Write the test for webMUSHRA: its configuration and sounds."""
+    from .evaluation.listening import webmushra
+
+    print_table([("wrote", str(webmushra.export(Path(folder), Path(target), force)))])
+
+
+@app.command()
+def results(
+    folder: Folder,
+    picture: Annotated[str, typer.Option("--figure", metavar="FILE", help="Draw the figure there, as SVG.")] = "",
+    json: Json = False,
+) -> None:
+    """Screen listeners; print means with 95 % intervals and which differences are significant."""
+    from dataclasses import asdict
+
+    from .evaluation.listening import chart
+    from .evaluation.listening import results as counting
+
+    found = counting.results(Path(folder))
+    if picture:
+        Path(picture).write_text(chart.figure(found), "utf-8")
+    if json:
+        print_json(counting.plain(asdict(found)))
+    else:
+        _print(found)
+
+
+def parse_entrant(text: str) -> Entrant:
+    """What `NAME@BITRATE`, `NAME` or `LABEL=FOLDER` stands for."""
+    from .evaluation.listening.making import Entrant
+
+    label, equals, folder = text.partition("=")
+    if equals:
+        if not label or not Path(folder).is_dir():
+            raise InputError(f"expected LABEL=FOLDER with a folder of sounds, got {text!r}")
+        return Entrant(label, folder=Path(folder))
+    name, at, bitrate = text.rpartition("@")
+    if not at:
+        return Entrant(text, codec=text)
+    asked = parse_bitrate(bitrate)
+    return Entrant(f"{name} {asked / 1000:g}k", codec=name, bitrate=asked)
+
+
+def _tell(links: Links) -> None:
+    rows = [
+        ("for listeners", links.invitation),
+        ("for you alone", links.owner),
+        ("to stop", "Ctrl-C; no answer is lost"),
+    ]
+    print_table(rows)
+
+
+def _print(found: Results) -> None:
+    """The tables of `nacre listen results`."""
+    heard = [each for each in found.listeners if each.answers and not each.excluded]
+    print_table([("listeners", f"{len(found.listeners)} came, {len(heard)} count")])
+    for each in found.listeners:
+        if each.excluded:
+            show_error(f"{_line(each.name)} is left out: {each.excluded}")
+        elif not each.complete:
+            show_error(f"{_line(each.name)} has answered {each.answers} pages and not finished")
+    if found.scores:
+        rows = [("condition", "kbps", "mean", "95 % interval")]
+        for score in found.scores:
+            rate = f"{score.kbps:.2f}" if score.kbps else ""
+            span = f"{score.interval.low:.2f} to {score.interval.high:.2f}"
+            rows.append((_line(score.condition), rate, f"{score.interval.mean:.2f}", span))
+        print_table([("", "", "", ""), *rows], right=(1, 2))
+    if found.differences:
+        head = {"ab": "prefer the first", "abx": "recognised"}.get(found.kind, "difference")
+        lines = [("first", "second", head, "95 % interval", "p", "p (Holm)")]
+        for gap in found.differences:
+            span = f"{gap.estimate.low:.2f} to {gap.estimate.high:.2f}"
+            figures = (f"{gap.estimate.mean:.2f}", span, f"{gap.p:.4f}", f"{gap.p_holm:.4f}")
+            lines.append((_line(gap.first), _line(gap.second), *figures))
+        print_table([("",) * 6, *lines], right=(2, 4, 5))
+
+
+def _line(text: str) -> str:
+    """Text that someone typed, without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
