@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
-import pytest
 import torch
+from makers import GOLDEN, script
 
 from nacre.codecs.encodec import PRESETS, EnCodec, EnCodecConfig
 from nacre.converters.from_encodec import from_encodec
 from nacre.nn.seanet import SEANetConfig
 
-GOLDEN = Path(__file__).parent / "golden" / "encodec"
-
-
-def script(path: Path) -> ModuleType:
-    """A script that makes golden files, as a module."""
-    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-MAKER = script(GOLDEN / "make.py")
+MAKER = script(GOLDEN / "encodec" / "make.py")
 
 
 def narrow(preset: str, **changes: int) -> EnCodecConfig:
@@ -59,7 +40,7 @@ CONFIGS = {
 @cache
 def golden(kind: str = "small") -> dict[str, np.ndarray]:
     """What the package made."""
-    with np.load(GOLDEN / f"{kind}.npz") as file:
+    with np.load(GOLDEN / "encodec" / f"{kind}.npz") as file:
         return dict(file)
 
 
@@ -73,20 +54,3 @@ def small_encodec(fused: bool = True, kind: str = "small") -> EnCodec:
     """An EnCodec of 4 levels of 4 bits, in evaluation mode."""
     torch.set_num_threads(1)
     return from_encodec(official_weights(kind), CONFIGS[kind], f"{kind}-encodec", fused)
-
-
-@contextmanager
-def the_package() -> Iterator[ModuleType]:
-    """The script that makes the golden files of .ecdc; its stand-in for torchaudio is in place while the tests run."""
-    pytest.importorskip("scipy")
-    made = script(GOLDEN.parent / "legacy" / "make.py")
-    before = set(sys.modules)
-    made.stand_in_for_torchaudio()
-    try:
-        importlib.import_module("encodec")
-    except ImportError as error:
-        pytest.skip(f"encodec is not installed here: {error}")
-    yield made
-    for name in set(sys.modules) - before:
-        if name.startswith("torchaudio"):
-            del sys.modules[name]

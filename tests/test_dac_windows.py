@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from makers import beside_packages
 
 from nacre import InputError
 from nacre.codecs.dac import DAC, DACConfig
@@ -32,7 +32,6 @@ from nacre.nn.padding import Kernel
 from nacre.nn.snakenet import DILATIONS, units
 from nacre.nn.weight_norm import fuse
 
-GOLDEN = Path(__file__).parent / "golden" / "legacy" / "make.py"
 SHAPES = {"dac-16k": (16_000, (2, 4, 5, 8), 12), "dac-44k": (44_100, (2, 4, 8, 8), 9)}
 # window in seconds, its codes, samples that come out of it, margin: SPECS
 GEOMETRY = {"dac-16k": ((1, 34, 5346), (5, 234, 69_346), 5264), "dac-44k": ((1, 72, 28_522), (5, 416, 204_650), 7904)}
@@ -129,18 +128,8 @@ def test_the_resampler_is_julius(old: int, new: int) -> None:
 @pytest.fixture
 def package() -> Iterator[Any]:
     """The package, with a torchaudio that it can import while the test runs."""
-    pytest.importorskip("scipy")
-    spec = importlib.util.spec_from_file_location("make_golden_legacy", GOLDEN)
-    assert spec and spec.loader
-    module, before = importlib.util.module_from_spec(spec), set(sys.modules)
-    spec.loader.exec_module(module)
-    module.stand_in_for_torchaudio()
-    try:
-        yield pytest.importorskip("dac", exc_type=ImportError)
-    finally:
-        for name in set(sys.modules) - before:
-            if name.startswith("torchaudio"):
-                del sys.modules[name]
+    with beside_packages("dac"):
+        yield sys.modules["dac"]
 
 
 @pytest.mark.slow

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from makers import GOLDEN, beside_packages, script
 from safetensors.torch import save_file
 
 from nacre import DamagedError, InputError, MissingError
@@ -22,7 +21,6 @@ from nacre.converters.from_dac import load_dac, package_kwargs, rename, save_dac
 from nacre.converters.keys import coding_keys
 from nacre.nn.weight_norm import NEW, OLD
 
-GOLDEN = Path(__file__).parent / "golden" / "dac"
 HUGGING_FACE = {
     "sample_rate": "sampling_rate",
     "encoder_rates": "downsampling_ratios",
@@ -33,15 +31,7 @@ HUGGING_FACE = {
 }
 
 
-def load_script(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"make_golden_{path.parent.name}", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-MAKE = load_script(GOLDEN / "make.py")
+MAKE = script(GOLDEN / "dac" / "make.py")
 
 
 def config_of(name: str) -> DACConfig:
@@ -109,24 +99,16 @@ def test_the_packages_codes_and_sound(name: str, kind: str, tmp_path: Path) -> N
         weights = package_weights(name, NEW if kind == "new" else OLD)
         codec = load_dac(save_package(tmp_path / "w.pth", name, weights), fused=kind != "unfused")
     assert codec.config == config_of(name)
-    held = np.load(GOLDEN / f"{name}.npz")
+    held = np.load(GOLDEN / "dac" / f"{name}.npz")
     for length in MAKE.LENGTHS[name]:
         agree(codec, MAKE.wave_of(length), held[f"codes{length}"], held[f"sound{length}"])
 
 
 @pytest.fixture
 def package() -> Iterator[ModuleType]:
-    """Golden's maker, with a torchaudio that the package can import while the test runs."""
-    pytest.importorskip("scipy")
-    before = set(sys.modules)
-    load_script(GOLDEN.parent / "legacy" / "make.py").stand_in_for_torchaudio()
-    try:
-        pytest.importorskip("dac", exc_type=ImportError)
+    """Golden's maker, beside the package."""
+    with beside_packages("dac"):
         yield MAKE
-    finally:
-        for name in set(sys.modules) - before:
-            if name.startswith("torchaudio"):
-                del sys.modules[name]
 
 
 @pytest.mark.filterwarnings("ignore")

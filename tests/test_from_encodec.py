@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from makers import beside_packages
 from safetensors.torch import save_file
-from small_encodec import CONFIG, MAKER, golden, official_weights, small_encodec, the_package
+from small_encodec import CONFIG, MAKER, golden, official_weights, small_encodec
 
 from nacre import Codes, DamagedError, InputError, MissingError
 from nacre.codecs.encodec import PRESETS, EnCodec
@@ -279,7 +280,7 @@ def test_transformers_and_we_agree(name: str, narrow: bool) -> None:
 
 @pytest.fixture(scope="module")
 def maker() -> Iterator[ModuleType]:
-    with the_package() as made:
+    with beside_packages("encodec") as made:
         yield made
 
 

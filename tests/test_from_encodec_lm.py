@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_encodec import the_package
+from makers import beside_packages
 
 from nacre.codecs.encodec_lm import PRESETS, EnCodecLM, EnCodecLMConfig
 from nacre.container import legacy
@@ -43,7 +43,7 @@ def test_there_and_back(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def maker() -> Iterator[ModuleType]:
-    with the_package() as made:
+    with beside_packages("encodec") as made:
         yield made
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_encodec import GOLDEN, script
+from makers import beside_packages
 from small_vocos import MEL, TOKENS, small_mel_vocos, small_token_vocos
 
 from nacre import DamagedError, InputError
@@ -86,17 +86,10 @@ def test_weights_of_something_else_are_refused(change: str) -> None:
 @pytest.fixture(scope="module")
 def package() -> Iterator[SimpleNamespace]:
     """Its backbone and head; they import torchaudio and use none of it."""
-    pytest.importorskip("scipy")
-    before = set(sys.modules)
-    script(GOLDEN.parent / "legacy" / "make.py").stand_in_for_torchaudio()
-    try:
-        heads = pytest.importorskip("vocos.heads", exc_type=ImportError)
-        models = pytest.importorskip("vocos.models", exc_type=ImportError)
-        yield SimpleNamespace(ISTFTHead=heads.ISTFTHead, VocosBackbone=models.VocosBackbone)
-    finally:
-        for name in set(sys.modules) - before:
-            if name.startswith("torchaudio"):
-                del sys.modules[name]
+    with beside_packages("vocos.heads", "vocos.models"):
+        yield SimpleNamespace(
+            ISTFTHead=sys.modules["vocos.heads"].ISTFTHead, VocosBackbone=sys.modules["vocos.models"].VocosBackbone
+        )
 
 
 def original(package: SimpleNamespace, vocos: Vocos) -> Any:
