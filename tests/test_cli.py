@@ -16,6 +16,7 @@ import pytest
 import nacre
 from nacre import cli
 from nacre.audio import read, write
+from nacre.display import speed_rows
 from nacre.evaluation.speed import Speed
 
 NACRE = [sys.executable, "-m", "nacre"]
@@ -227,7 +228,7 @@ def test_pipes_all_the_way(sound: Path) -> None:
 
 
 def test_speeds_have_units() -> None:
-    rows = dict(cli.speed_rows(Speed(0.2, 170.4, 90.6, 0.003, 0.004, 0.0051, 1 / 75, 0.026667)))
+    rows = dict(speed_rows(Speed(0.2, 170.4, 90.6, 0.003, 0.004, 0.0051, 1 / 75, 0.026667)))
     assert rows["encode"] == "170 x real time" and rows["  99 of 100"] == "5.10 ms"
     assert rows["algorithmic latency"] == "26.7 ms"
 

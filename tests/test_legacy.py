@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import io
 import subprocess
 import sys
@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from makers import beside_packages
 
 from nacre.codes import Codes
 from nacre.container import legacy
@@ -63,6 +64,7 @@ def test_the_table_has_the_bitrates_that_the_codecs_claim() -> None:
         "dac-44k": 7752,
         "dac-44k-16kbps": 15504,
         "nac-2023": 24000,
+        "lyra-v2": 9200,
     }
     assert {name: round(info.bitrate()) for name, info in legacy.CODECS.items()} == claims
 
@@ -158,19 +160,9 @@ def test_no_unpickler_is_near() -> None:
 
 @pytest.fixture(scope="module")
 def maker() -> Iterator[ModuleType]:
-    """The script that made the golden files, with its stand-in for torchaudio in place while the tests run."""
-    pytest.importorskip("torch")
-    pytest.importorskip("scipy")
-    spec = importlib.util.spec_from_file_location("make_golden_legacy", GOLDEN / "make.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    before = set(sys.modules)
-    module.stand_in_for_torchaudio()
-    yield module
-    for name in set(sys.modules) - before:
-        if name.startswith("torchaudio"):
-            del sys.modules[name]
+    """The script that made the golden files."""
+    with beside_packages() as made:
+        yield made
 
 
 def official(package: str) -> Any:

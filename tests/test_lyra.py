@@ -132,7 +132,7 @@ def test_what_is_missing_or_damaged_is_said_at_once(folder: Path, tmp_path: Path
 
 def test_without_litert_a_sentence_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
-    with pytest.raises(MissingError, match="pip install ai-edge-litert"):
+    with pytest.raises(MissingError, match=r"pip install 'nacre\[lyra\]'"):
         Lyra(folder)
 
 

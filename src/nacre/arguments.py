@@ -45,6 +45,13 @@ Bitrate = Annotated[
 ]
 Threads = Annotated[int, typer.Option(min=1, metavar="N", help="Threads a file.")]
 Workers = Annotated[int, typer.Option("--workers", "-j", min=1, metavar="N", help="Files at a time.")]
+Packer = Annotated[
+    str, typer.Option("--lm", metavar="NAME", help="The language model that packs an .ecdc: encodec-lm-24k, a file.")
+]
+LyraBitrate = Annotated[
+    str | None,
+    typer.Option("--bitrate", "-b", metavar="BITS", help="Of a .lyra, which does not say it: 3200, 6000, 9200."),
+]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that exist.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
@@ -53,8 +60,6 @@ Weights = Annotated[
     str,
     typer.Option("--from", metavar="FILE", help="The model's weights, a file or a folder; nothing is downloaded then."),
 ]
-
-
 Codecs = Annotated[
     list[str], typer.Argument(metavar="CODEC...", help="Names of `nacre models`, folders; opus, mp3, aac, vorbis ...")
 ]

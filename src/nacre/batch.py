@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from .errors import InputError, NacreError
 
 SOUND = frozenset([".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", ".w64", ".rf64"])
-CODED = frozenset([".nac"])
+CODED = frozenset([".nac", ".ecdc", ".dac", ".lyra"])
 Report = Callable[[float, float | None], None]  # seconds done, seconds in all when known
 Result = TypeVar("Result")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 from .downloads import Remote
 
@@ -32,6 +33,8 @@ class Model:
     lone: str = ""  # what reads a single file instead, where the files make a folder of another kind
     store: str = ""  # folder in the cache where models share a download; "" is `name`
     note: str = ""  # a sentence to know before use
+    kind: Literal["codec", "decoder", "language model"] = "codec"  # a decoder takes another codec's codes
+    runtime: Literal["torch", "litert"] = "torch"  # what runs the weights as they were published
 
     @property
     def bundled(self) -> bool:
@@ -84,6 +87,12 @@ _Pearl = partial(Model, note="comes with the package and needs no torch")
 _EnCodec = partial(
     Model, licence="not stated", home=_Github + "facebookresearch/encodec", converter="from_encodec.load_encodec"
 )
+_EncodecLM = partial(
+    _EnCodec,
+    converter="from_encodec_lm.load_encodec_lm",
+    kind="language model",
+    note="packs .ecdc files with --lm; such a file is read only on the machine that wrote it",
+)
 _Academic = partial(
     Model, licence="MIT (readme)", home=_Github + "yangdongchao/AcademiCodec", note=_ASK, code="MIT (readme)"
 )
@@ -122,6 +131,11 @@ _MODELS = (
              _hub("facebook/encodec_32khz", *_SAFE), licence="CC-BY-NC 4.0",
              home=_Github + "facebookresearch/audiocraft", store="encodec-32k"),
 
+    _EncodecLM("encodec-lm-24k", "foretells codes of encodec-24k", 24_000, (0.0, 0.0),
+               _meta("encodec_lm_24khz-1608e3c0.th")),
+    _EncodecLM("encodec-lm-48k", "foretells codes of encodec-48k", 48_000, (0.0, 0.0),
+               _meta("encodec_lm_48khz-7add9fc3.th")),
+
     _Academic("encodec-16k-320d", "speech, AcademiCodec's EnCodec", 16_000, (0.5, 12.0),
               _hub("Dongchao/AcademiCodec", "encodec_16khz_320d.pth"), converter="from_soundstream.load_soundstream"),
     _Academic("encodec-24k-240d", "speech, AcademiCodec's EnCodec", 24_000, (1.0, 12.0),
@@ -150,7 +164,8 @@ _MODELS = (
     _SNAC("snac-24k", "speech", 24_000, (0.14, 0.984), _hub("hubertsiuzdak/snac_24khz", *_BIN)),
     _SNAC("snac-32k", "music", 32_000, (0.125, 1.875), _hub("hubertsiuzdak/snac_32khz", *_BIN)),
     _SNAC("snac-44k", "music", 44_100, (0.172, 2.584), _hub("hubertsiuzdak/snac_44khz", *_BIN)),
-    _SNAC("snac-44k-early", "the first SNAC", 44_100, (0.15, 2.25)),
+    _SNAC("snac-44k-early", "the first SNAC, any sound", 44_100, (0.15, 2.25), _hub("hubertsiuzdak/snac", *_BIN),
+          note="its address is where the first model was; nothing says whether it still is"),
 
     Model("nac-2023", "speech and music, Tribhuvan University", 16_000, (0.5, 24.0), licence="not stated",
           converter="from_nac2023.load_nac2023", note="the weights are on a Google Drive; get them by hand"),
@@ -185,7 +200,8 @@ _MODELS = (
 
     Model("lyra-v2", "speech, causal, Google's own graphs", 16_000, (0.2, 9.2),
           _lyra("soundstream_encoder.tflite", "quantizer.tflite", "lyragan.tflite", "lyra_config.binarypb"),
-          code="Apache-2.0", licence="Apache-2.0", home=_Github + "google/lyra", converter="from_lyra.load_lyra"),
+          code="Apache-2.0", licence="Apache-2.0", home=_Github + "google/lyra", converter="from_lyra.load_lyra",
+          runtime="litert", note="needs no torch: pip install 'nacre[lyra]'; --from takes the folder model_coeffs"),
     Model("mimi-24k", "speech, causal, few tokens", 24_000, (0.138, 4.4), _hub("kyutai/mimi", *_SAFE),
           licence="CC-BY 4.0", home=_Github + "kyutai-labs/moshi", converter="from_mimi.load_mimi"),
 
@@ -205,7 +221,8 @@ _MODELS = (
 
     Model("vocos-encodec-24k", "speech, EnCodec's codes with another decoder", 24_000, (1.5, 12.0),
           _hub("charactr/vocos-encodec-24khz", "config.yaml", "pytorch_model.bin"),
-          home=_Github + "charactr-platform/vocos", converter="from_vocos.load_vocos"),
+          home=_Github + "charactr-platform/vocos", converter="from_vocos.load_vocos", kind="decoder",
+          note="decodes files of encodec-24k at 1.5, 3, 6 and 12 kbps; it does not encode"),
 )
 # fmt: on
 CATALOGUE: dict[str, Model] = {model.name: model for model in _MODELS}

@@ -9,8 +9,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -19,9 +20,11 @@ from .arguments import (
     Bitrate,
     Force,
     Json,
+    LyraBitrate,
     Maker,
     ModelName,
     OldModel,
+    Packer,
     Paths,
     Quiet,
     Threads,
@@ -33,11 +36,8 @@ from .arguments import (
     parse_tags,
     spread,
 )
-from .display import Progress, print_json, print_table, report_outcomes, show_error, summary_rows
+from .display import Progress, print_json, print_table, report_outcomes, show_error, speed_rows, summary_rows
 from .errors import InputError, MissingError
-
-if TYPE_CHECKING:
-    from .evaluation.speed import Speed
 
 EXAMPLES = """Examples:
 
@@ -46,6 +46,7 @@ EXAMPLES = """Examples:
   nacre encode talk.mp3 low.nac -b 1.35k   at most 1350 bits a second
   nacre encode talks/ coded/ -j 4          a whole folder, four files at a time
   nacre decode talk.nac part.flac --start 60 --stop 90
+  nacre decode old.ecdc old.wav            also .dac, .lyra, the .nac of 2023
   nacre info talk.nac --json
   nacre decode talk.nac - | aplay          sound through a pipe
   ffmpeg -i film.mkv -f wav - | nacre encode - film.nac
@@ -77,6 +78,7 @@ def encode(  # noqa: PLR0913 - the options of a verb are the arguments of its fu
     model: ModelName = "pearl-24k",
     weights: Weights = "",
     bitrate: Bitrate = None,
+    lm: Packer = "",
     tag: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="Say more about the sound; repeatable.")] = [],  # noqa: B006 - typer's way
     raw_codes: Annotated[bool, typer.Option("--raw-codes", help="Leave entropy coding out.")] = False,
     pcm: Annotated[str, typer.Option(metavar="FORMAT", help="Input without header, as s16le:24000:1.")] = "",
@@ -86,12 +88,12 @@ def encode(  # noqa: PLR0913 - the options of a verb are the arguments of its fu
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Encode WAV, FLAC, OGG, Opus, MP3 ... to .nac."""
-    from . import batch, files, models
+    """Encode WAV, FLAC, OGG, Opus, MP3 ... to .nac; with the model that fits also to .ecdc, .dac and .lyra."""
+    from . import batch, files, legacy_files, models
 
     jobs = batch.pair(paths, ".nac", batch.SOUND)
     for job in jobs:
-        files.check_target(job.target)
+        legacy_files.check_target(job.target)
     codec = models.load(model, threads=threads, file=weights or None)
     options = files.EncodeOptions(
         levels=codec.info.levels_for(parse_bitrate(bitrate)) if bitrate is not None else None,
@@ -100,9 +102,14 @@ def encode(  # noqa: PLR0913 - the options of a verb are the arguments of its fu
         overwrite=force,
         pcm=parse_pcm(pcm) if pcm else None,
     )
+    speaks = partial(models.language_model, name=lm) if lm else None
     with Progress(len(jobs), quiet) as progress:
         outcomes = batch.run(
-            lambda *job: files.encode_file(codec, job[0], job[1], options, job[2]), jobs, progress, workers, force
+            lambda *job: legacy_files.encode_file(codec, job[0], job[1], options, job[2], speaks),
+            jobs,
+            progress,
+            workers,
+            force,
         )
     return report_outcomes("encoded", outcomes, json, quiet)
 
@@ -113,6 +120,7 @@ def decode(  # noqa: PLR0913 - as above
     model: Maker = "",
     weights: Weights = "",
     bitrate: Bitrate = None,
+    lm: Packer = "",
     start: Annotated[float, typer.Option(min=0, metavar="S", help="Begin at this second.")] = 0.0,
     stop: Annotated[float | None, typer.Option(min=0, metavar="S", help="End at this second.")] = None,
     rate: Annotated[int | None, typer.Option(metavar="HZ", help="Default: the sample rate of the original.")] = None,
@@ -125,8 +133,8 @@ def decode(  # noqa: PLR0913 - as above
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Decode .nac to sound; the suffix of OUTPUT says which kind."""
-    from . import batch, files, models
+    """Decode .nac, .ecdc, .dac or .lyra to sound; the suffix of OUTPUT says which kind."""
+    from . import batch, files, legacy_files, models
 
     jobs = batch.pair(paths, f".{'raw' if pcm else to.removeprefix('.')}", batch.CODED)
     shelf = models.Shelf(model or None, threads, weights or None)
@@ -139,23 +147,29 @@ def decode(  # noqa: PLR0913 - as above
         overwrite=force,
         pcm=pcm,
     )
+    speaks = partial(models.language_model, name=lm)
     with Progress(len(jobs), quiet) as progress:
         outcomes = batch.run(
-            lambda *job: files.decode_file(shelf, job[0], job[1], options, job[2]), jobs, progress, workers, force
+            lambda *job: legacy_files.decode_file(shelf, job[0], job[1], options, job[2], speaks),
+            jobs,
+            progress,
+            workers,
+            force,
         )
     return report_outcomes("decoded", outcomes, json, quiet)
 
 
 @app.command()
 def info(
-    source: Annotated[str, typer.Argument(metavar="FILE", help="A .nac, .ecdc or .dac file, or -.")],
+    source: Annotated[str, typer.Argument(metavar="FILE", help="A .nac, .ecdc, .dac or .lyra file, or -.")],
     codec: OldModel = "",
+    bitrate: LyraBitrate = None,
     json: Json = False,
 ) -> int:
-    """Say what a .nac, .ecdc or .dac file holds, and check it."""
+    """Say what a .nac, .ecdc, .dac or .lyra file holds, and check it."""
     from . import contents
 
-    summary = contents.summarise(source, codec or None)
+    summary = contents.summarise(source, codec or None, parse_bitrate(bitrate) if bitrate else None)
     if json:
         print_json(summary)
     else:
@@ -339,20 +353,6 @@ def train(  # noqa: PLR0913 - the options of a verb are the arguments of its fun
     sound = training.Data(data, exclude or (), background, validation, cache)
     chosen = recipes.with_minutes(chosen, minutes)
     training.train(chosen, sound, out, resume=resume, start=start, weights=weights, show=not quiet)
-
-
-def speed_rows(speed: Speed) -> list[tuple[str, str]]:
-    """The lines of `nacre bench`."""
-    return [
-        ("load and first frame", f"{speed.load * 1000:.0f} ms"),
-        ("encode", f"{speed.encode:.0f} x real time"),
-        ("decode", f"{speed.decode:.0f} x real time"),
-        ("one frame on a line", f"{speed.frame * 1000:.1f} ms of sound, encoded and decoded in"),
-        ("  half of them", f"{speed.latency_p50 * 1000:.2f} ms"),
-        ("  95 of 100", f"{speed.latency_p95 * 1000:.2f} ms"),
-        ("  99 of 100", f"{speed.latency_p99 * 1000:.2f} ms"),
-        ("algorithmic latency", f"{speed.delay * 1000:.1f} ms"),
-    ]
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,18 +37,24 @@ class Moved:
     dropped_tags: tuple[str, ...] = ()  # for which the new container has no room
 
 
-def summarise(source: str | os.PathLike[str], codec: str | None = None) -> dict[str, Any]:
-    """What a `.nac`, `.ecdc` or `.dac` file (`-` for standard input) holds, as plain values that JSON can take.
+def summarise(source: str | os.PathLike[str], codec: str | None = None, bitrate: float | None = None) -> dict[str, Any]:
+    """What a `.nac`, `.ecdc`, `.dac` or `.lyra` file (`-` for standard input) holds, as values that JSON can take.
 
-    `codec` names the model of a `.dac`, which does not name it itself. A damaged `.nac` is told about, not refused.
+    `codec` names the model of a `.dac`, `bitrate` that of a `.lyra`, which do not say it. A damaged `.nac` is told
+    about, not refused. Of an `.ecdc` that a language model packed only the header is read.
     """
     with _opened(source) as file:
-        kind = legacy.sniff(file.peek(6)[:6])
+        kind = legacy.kind_of(source, file.peek(6)[:6])
         if kind is None:
             return {"file": os.fspath(source), **_of_nac(file)}
-        old = legacy.read(file, codec)
-        size = file.tell() if file.seekable() else 0
-    about = _about(kind, old.codes.info, len(old.codes.levels), old.codes.length, size)
+        data = legacy.read_all(file)
+        packed = legacy.packed_header(data)
+        if packed is not None:
+            info, header = packed
+            about = _about(kind, info, int(header["nc"]), int(header["al"]), len(data))
+            return {"file": os.fspath(source), **about, "metadata": header}
+        old = legacy.read(BytesIO(data), codec, bitrate=legacy.lyra_bitrate(kind, bitrate))
+    about = _about(kind, old.codes.info, len(old.codes.levels), old.codes.length, len(data))
     return {"file": os.fspath(source), **about, "metadata": dict(old.metadata)}
 
 

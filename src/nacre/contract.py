@@ -53,6 +53,10 @@ class CodecContract(ABC):
     def end(self, state: Any) -> None:  # noqa: B027 - causal codecs hold nothing back
         """Make the coming call the last one of `state`: it may bring no frames and gives all that was held back."""
 
+    def decodes(self, info: CodecInfo) -> bool:
+        """True when codes of the codec of `info` are this one's."""
+        return (info.name, info.digest) == (self.info.name, self.info.digest)
+
     def encode(self, wave: Wave, levels: int | None = None) -> Codes:
         """Code a whole wave `[B, C, T]`, float32 at `info.sample_rate`, with the first `levels` levels."""
         return self.stream(levels).encode(wave, last=True)

@@ -17,6 +17,7 @@ from .batch import Failure, Report
 
 if TYPE_CHECKING:  # it costs a start more than most verbs do
     from .catalogue import Model
+    from .evaluation.speed import Speed
     from .files import Outcome
 
 _EVERY = 0.1  # seconds between two looks of the progress line
@@ -26,6 +27,7 @@ _CONTAINERS = {
     "nac0": ".nac of 2023 (version 0)",
     "ecdc": ".ecdc of EnCodec",
     "dac": ".dac of the Descript Audio Codec",
+    "lyra": ".lyra of Lyra v2",
 }
 
 
@@ -137,6 +139,20 @@ def model_rows(models: Sequence[Model]) -> list[tuple[str, ...]]:
     ]
 
 
+def speed_rows(speed: Speed) -> list[tuple[str, str]]:
+    """The lines of `nacre bench`."""
+    return [
+        ("load and first frame", f"{speed.load * 1000:.0f} ms"),
+        ("encode", f"{speed.encode:.0f} x real time"),
+        ("decode", f"{speed.decode:.0f} x real time"),
+        ("one frame on a line", f"{speed.frame * 1000:.1f} ms of sound, encoded and decoded in"),
+        ("  half of them", f"{speed.latency_p50 * 1000:.2f} ms"),
+        ("  95 of 100", f"{speed.latency_p95 * 1000:.2f} ms"),
+        ("  99 of 100", f"{speed.latency_p99 * 1000:.2f} ms"),
+        ("algorithmic latency", f"{speed.delay * 1000:.1f} ms"),
+    ]
+
+
 def model_details(model: Model) -> list[tuple[str, str]]:
     """The lines of `nacre models NAME`."""
     from .models import describe, store
@@ -165,6 +181,8 @@ def model_details(model: Model) -> list[tuple[str, str]]:
 
 def _span(model: Model) -> str:
     least, most = model.kbps
+    if not most:
+        return model.kind
     return f"{most:g} kbps" if least == most else f"{least:g}–{most:g} kbps"
 
 

@@ -106,8 +106,8 @@ def encode_file(
                     progress(done / info.sample_rate, reader.duration)
             writer.write(stream.encode(np.zeros((1, info.channels, 0), np.float32), last=True))
         return Outcome(
-            source=_name(source),
-            target=_name(target),
+            source=name_of(source),
+            target=name_of(target),
             seconds=done / info.sample_rate,
             samples=reader.source_frames or 0,  # known at the end, from a pipe as well
             sample_rate=reader.source_rate,
@@ -125,16 +125,18 @@ def decode_file(
     options: DecodeOptions = DecodeOptions(),
     progress: Progress | None = None,
 ) -> Outcome:
-    """Decode the `.nac` file `source` into the sound file `target`; damaged packets come out as silence and are listed.
+    """Decode the `.nac` file `source` into the sound file `target`; damaged packets are listed.
 
-    `find` gives the codec for what the file says of its maker.
+    In their place the codec makes up what it can (`info.conceals` frames), fades out and is silent. `find`
+    gives the codec for what the file says of its maker.
     """
     with _open(source) as reader:
         info = reader.info
         codec = find(info)
-        check_maker(codec.info, info)
+        check_maker(codec, info)
         stretch = _Stretch.of(reader, options)
-        rate, channels = _output_rate(reader, target, options), info.channels
+        rate = output_rate(tagged(reader.tags, RATE) or 0, info, target, options)
+        channels = info.channels
         raw = RawFormat(options.pcm, rate, channels) if options.pcm else None
         with AudioWriter(
             target, rate, channels, encoding=options.encoding, raw=raw, overwrite=options.overwrite
@@ -149,8 +151,8 @@ def decode_file(
             rest = resampler.push(np.zeros((channels, 0), np.float32), last=True)
             writer.write(_fit(rest, _missing(reader, options, writer, rest.shape[1])))
         return Outcome(
-            source=_name(source),
-            target=_name(target),
+            source=name_of(source),
+            target=name_of(target),
             seconds=done / info.sample_rate,
             samples=writer.frames,
             sample_rate=rate,
@@ -186,7 +188,7 @@ class _Stretch:
         """The sound, in order; the decoder hears `preroll` frames before it."""
         info, first = codec.info, 0
         if self.begin:
-            first = reader.seek_frame(max(0, info.place(self.begin) - info.preroll))
+            first = reader.seek_frame(max(0, info.place(self.begin) - codec.info.preroll))
         place = info.span(0, first)
         for wave in self._decoded(codec, reader):
             last = wave.shape[2] if self.end is None else max(0, self.end - place)
@@ -210,7 +212,7 @@ class _Stretch:
 
 def describe(place: Damage) -> str:
     """A sentence about a damaged place."""
-    lost = f"; {place.seconds:.2f} s of sound are silent" if place.seconds else ""
+    lost = f"; {place.seconds:.2f} s of sound are lost" if place.seconds else ""
     return f"packet {place.packet} at {place.start:.2f} s: {place.reason}{lost}"
 
 
@@ -226,11 +228,12 @@ def check_target(target: Place) -> None:
         raise InputError(f"{os.fspath(target)}: encoded sound goes into a .nac file; choose a name that ends so")
 
 
-def check_maker(codec: CodecInfo, file: CodecInfo) -> None:
-    """An error unless the codec is the one that made the file."""
-    if (codec.name, codec.digest) != (file.name, file.digest):
+def check_maker(codec: CodecContract, file: CodecInfo) -> None:
+    """An error unless the codec is the one that made the file, or takes its codes as its own."""
+    if not codec.decodes(file):
         raise InputError(
-            f"the file was made by {file.name} {file.digest}, the codec at hand is {codec.name} {codec.digest}; "
+            f"the file was made by {file.name} {file.digest}, the codec at hand is {codec.info.name} "
+            f"{codec.info.digest}; "
             "name the model that made it with --model"
         )
 
@@ -255,17 +258,16 @@ def _open(source: Place) -> NacReader:
         if kind is None:
             raise
         name = {"nac0": ".nac of 2023", "ecdc": ".ecdc", "dac": ".dac"}[kind]
-        hint = f"move its codes with: nacre convert {os.fspath(source)} NEW.nac"
-        raise InputError(f"{os.fspath(source)} is a {name} file, which is not decoded as it is; {hint}") from error
+        hint = "`nacre decode` and nacre.legacy_files.decode_file decode it"
+        raise InputError(f"{os.fspath(source)} is a {name} file, not a .nac of version 1; {hint}") from error
 
 
-def _output_rate(reader: NacReader, target: str | os.PathLike[str], options: DecodeOptions) -> int:
+def output_rate(rate: int, info: CodecInfo, target: str | os.PathLike[str], options: DecodeOptions) -> int:
     """The rate asked for, or that of the original, or the next better one that the kind of file can hold."""
     if options.sample_rate is not None:
         return options.sample_rate
-    rate = tagged(reader.tags, RATE) or 0
     if not MIN_RATE <= rate <= MAX_RATE:
-        rate = reader.info.sample_rate
+        rate = info.sample_rate
     kind = None if options.pcm else KINDS.get(Path(target).suffix.lower())
     if kind is None or not kind.rates or rate in kind.rates:
         return rate
@@ -288,7 +290,8 @@ def _fit(block: NDArray[np.float32], missing: int) -> NDArray[np.float32]:
     return np.pad(block, ((0, 0), (0, max(0, missing))))[:, : block.shape[1] + missing]
 
 
-def _name(place: Place) -> str:
+def name_of(place: Place) -> str:
+    """What a place is called in words."""
     return os.fspath(place) if isinstance(place, str | os.PathLike) else "the stream"
 
 

@@ -129,7 +129,7 @@ class GraphFile:
         try:
             interpreter = importlib.import_module("ai_edge_litert.interpreter").Interpreter
         except ImportError as error:
-            raise MissingError("Lyra runs on LiteRT, which is not installed; pip install ai-edge-litert") from error
+            raise MissingError("Lyra runs on LiteRT, which is not installed; pip install 'nacre[lyra]'") from error
         try:
             return interpreter(model_content=self.content, num_threads=self.threads).get_signature_runner(name)
         except (ValueError, RuntimeError) as error:

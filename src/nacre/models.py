@@ -11,10 +11,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
+from functools import lru_cache
 from importlib import resources, util
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from .catalogue import CATALOGUE, NON_COMMERCIAL, Model
 from .codes import CodecInfo
@@ -22,6 +23,9 @@ from .contract import CodecContract
 from .downloads import PATIENCE, Bar, cache_folder, fetch, mirrored, unpack
 from .errors import DamagedError, InputError, MissingError, NacreError
 from .onnx_runtime import ENCODER, WEIGHTS, OnnxCodec, read_info
+
+if TYPE_CHECKING:
+    from .container.ecdc import LanguageModel
 
 Runtime = Literal["onnx", "torch"]
 DEFAULT = "pearl-24k"
@@ -61,12 +65,37 @@ def load(
     model = CATALOGUE.get(name)
     if model is None:
         return _load_place(Path(name.removeprefix("file:")), name, runtime, threads)
+    if model.kind == "language model":
+        raise InputError(f"{name} is no codec: it packs .ecdc files; name it with --lm, beside the codec's --model")
     place = Path(file) if file is not None else _fetched(model)
     if not place.exists():
         raise MissingError(f"{place} is not there; expected the weights of {name}, a file or a folder")
     if _is_export(place):
         return _load_export(place, runtime, threads)
     return _load_original(model, place, runtime, threads)
+
+
+def language_model(codec: str, name: str = "") -> LanguageModel:
+    """The language model of EnCodec's codes of `codec`: of a file, or of that name, downloaded if need be.
+
+    Without a name it is that of the catalogue if it is on this machine, as a file of codes may not say what comes here.
+    """
+    model = CATALOGUE.get(codec.replace("encodec-", "encodec-lm-"))
+    if model is None or model.kind != "language model":
+        raise InputError(
+            f"only codes of encodec-24k and encodec-48k have a language model, got {codec}; leave --lm out"
+        )
+    if name in CATALOGUE and name != model.name:
+        raise InputError(f"codes of {codec} are packed with {model.name}, got {name}; name the one that fits")
+    if not name and not is_here(model):
+        raise InputError(
+            f"packed with {model.name}, which is not on this machine; name it to have it downloaded: --lm {model.name} "
+            f"(licence of its weights: {model.licence}), or a file that you have"
+        )
+    place = download(model) if name in ("", model.name) else Path(name)
+    if not place.is_file():
+        raise MissingError(f"{place} is not there; expected {model.name} or a file of its weights")
+    return _language_model(model, place)
 
 
 def state(model: Model) -> str:
@@ -158,6 +187,11 @@ def export(
     return Exported(codec.info.name, str(target), kind)
 
 
+@lru_cache(2)
+def _language_model(model: Model, place: Path) -> LanguageModel:
+    return cast("LanguageModel", _read_original(model, place, None))
+
+
 class Shelf:
     """Codecs for files: finds the one that made a file, and loads each once. Safe to use from several threads."""
 
@@ -165,11 +199,20 @@ class Shelf:
         self._name, self._threads, self._file, self._lock = name, threads, file, Lock()
         self._codecs: dict[str, CodecContract] = {}
 
+    @property
+    def named(self) -> bool:
+        """True when a person said which model it is."""
+        return self._name is not None
+
     def __call__(self, info: CodecInfo) -> CodecContract:
         """The codec named when this was made, or else the one that `info` names, if it is here."""
-        name = self._name or info.name
         if not self._name:
-            self._check_here(name)
+            self._check_here(info.name)
+        return self.codec(self._name or info.name)
+
+    def codec(self, name: str = "") -> CodecContract:
+        """The codec of that name, or the one named when this was made."""
+        name = self._name or name
         with self._lock:
             if name not in self._codecs:
                 self._codecs[name] = load(name, threads=self._threads, file=self._file)
@@ -234,6 +277,8 @@ def _recognised(place: Path) -> Model:
             about = json.loads((place / "config.json").read_text("utf-8"))
             rate = about.get("sampling_rate", 24_000)
             known = HUGGING_FACE.get(about.get("model_type"), ())
+            if "vq_strides" in about:  # a SNAC has no model_type; which one it is, its reader finds out
+                known, rate = ("snac-24k",), 24_000
         except (ValueError, AttributeError, TypeError) as error:
             raise DamagedError(f"{place / 'config.json'} is no configuration of a model: {error}") from error
         names = [name for name in known if CATALOGUE[name].sample_rate == rate]
@@ -276,13 +321,20 @@ def _load_original(
             f"{model.name} comes without ONNX graphs; load it with runtime='torch', or make graphs with "
             f"`nacre convert {model.name} FOLDER --to onnx`"
         )
-    try:
-        from .converters.from_catalogue import load_original
-    except ImportError as error:
-        raise MissingError(f"{model.name} needs torch and safetensors; pip install 'nacre[torch]'") from error
-    codec = load_original(model, place, threads)
+    codec: CodecContract = _read_original(model, place, threads)
     if named and codec.info.name != model.name:
         if codec.info.name != model.preset:
             raise InputError(f"{place} holds {codec.info.name}, not {model.name}; load it under that name")
         codec.info = replace(codec.info, name=model.name)
     return codec
+
+
+def _read_original(model: Model, place: Path, threads: int | None) -> Any:
+    """What the converter of `model` makes of the weights at `place`."""
+    from .converters.from_catalogue import reader
+
+    try:
+        read = reader(model, place, threads)
+    except ImportError as error:
+        raise MissingError(f"{model.name} needs torch and safetensors; pip install 'nacre[torch]'") from error
+    return read()

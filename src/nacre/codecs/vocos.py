@@ -107,10 +107,14 @@ class TokenVocos(nn.Module, CodecContract):
         """Samples `[B, 1, F * hop]` of levels of codes `[B, F]`."""
         if len(levels) not in self.config.levels:
             counts = ", ".join(map(str, self.config.levels))
-            raise InputError(f"{self.info.name} decodes {counts} levels, got {len(levels)}; take fewer by codes.head()")
+            raise InputError(f"{self.info.name} decodes {counts} levels, got {len(levels)}; ask for a bitrate of these")
         z = torch.stack([F.embedding(codes, book) for codes, book in zip(levels, self.entries, strict=False)]).sum(0)
         sound: Tensor = self.vocoder(z.transpose(1, 2), state, self.config.levels.index(len(levels)))
         return sound
+
+    def decodes(self, info: CodecInfo) -> bool:
+        """True for its own codes and those of the codec in whose place it decodes."""
+        return info.name == self.config.tokens_of or super().decodes(info)
 
     def stream(self, levels: int | None = None) -> Stream:
         """A new stream, to decode with."""

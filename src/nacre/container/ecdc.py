@@ -61,11 +61,8 @@ def segment_places(info: CodecInfo, layout: tuple[int, ...]) -> int:
     return max(0, len(layout) - 1) * info.segment + sum(layout[-1:])
 
 
-def read_ecdc(data: bytes, model: LanguageModel | None = None) -> tuple[Codes, dict[str, str | int | bool]]:
-    """The codes in the bytes of an `.ecdc` file, and its header as it stands there.
-
-    `model` is the language model that packed the file, if one did.
-    """
+def read_header(data: bytes) -> tuple[CodecInfo, dict[str, str | int | bool], bytes]:
+    """Whose codes the bytes of an `.ecdc` file hold, its header as it stands there, and what follows it."""
     fields, header, body = split_header(data, "!4xBI")
     if fields[0] != 0 or not isinstance(header, dict):
         raise InputError(
@@ -80,14 +77,23 @@ def read_ecdc(data: bytes, model: LanguageModel | None = None) -> tuple[Codes, d
     levels = whole(header.get("nc"), 1, info.levels, "nc, the number of codebooks,")
     if not isinstance(lm, bool):
         raise DamagedError(f"lm should be true or false, got a {type(lm).__name__}")
-    metadata: dict[str, str | int | bool] = {"m": name, "al": length, "nc": levels, "lm": lm}
-    if not lm:
+    return info, {"m": name, "al": length, "nc": levels, "lm": lm}, body
+
+
+def read_ecdc(data: bytes, model: LanguageModel | None = None) -> tuple[Codes, dict[str, str | int | bool]]:
+    """The codes in the bytes of an `.ecdc` file, and its header as it stands there.
+
+    `model` is the language model that packed the file, if one did.
+    """
+    info, metadata, body = read_header(data)
+    length, levels = int(metadata["al"]), int(metadata["nc"])
+    if not metadata["lm"]:
         layout = _find_layout(info, length, levels, len(body))
         return _unpack_segments(body, layout, levels, info, length), metadata
     if model is None:
         raise InputError(
-            "this .ecdc is packed with EnCodec's language model; read it from Python with model= (see docs/legacy.md), "
-            "or write it again without (encodec without -l)"
+            f"this .ecdc is packed with EnCodec's language model, which must be at hand: --lm {_lm(info)}, or "
+            "model= from Python; and it is read on the machine that wrote it"
         )
     return _foretold_segments(body, levels, info, length, model), metadata
 
@@ -116,6 +122,11 @@ def write_ecdc(codes: Codes, model: LanguageModel | None = None) -> bytes:
         segment = rows[i * info.segment : i * info.segment + frames]
         parts.append(pack(segment, _WIDTH) if model is None else _foretell(segment, model))
     return b"".join(parts)
+
+
+def _lm(info: CodecInfo) -> str:
+    """What the catalogue calls the language model of a codec."""
+    return info.name.replace("encodec-", "encodec-lm-")
 
 
 def _foretell(rows: NDArray[np.int64], model: LanguageModel) -> bytes:

@@ -59,9 +59,13 @@ def encode_dac(codec: DAC, wave: Wave, sample_rate: int, options: DacOptions | N
     return write_dac(Codes(levels, sound.shape[1], codec.info), asdict(metadata))
 
 
-def decode_dac(codec: DAC, data: bytes) -> tuple[Wave, int]:
-    """The sound `[1, C, T]` of a `.dac` that `codec` or the package's same model wrote, and its sample rate."""
+def decode_dac(codec: DAC, data: bytes, levels: int | None = None) -> tuple[Wave, int]:
+    """The sound `[1, C, T]` of a `.dac` that `codec` or the package's same model wrote, and its sample rate.
+
+    Of its levels the first `levels`, all by default.
+    """
     codes, metadata = read_dac(data, codec.info.name)
+    codes = codes if levels is None else codes.head(levels)
     if metadata.padding:
         length = codes.frames * codec.info.hop - codec.decoder.lost
         sound = codec.decode(replace(codes, info=codec.info, length=length))[:, 0]
