@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from lively import lively
 
 from nacre.codecs.snac import SNAC, SNACConfig
 from nacre.nn.weight_norm import fuse
@@ -17,11 +18,4 @@ SMALL = {"small-speech": SPEECH, "small-music": MUSIC, "small-early": EARLY, "sm
 def small_snac(name: str) -> SNAC:
     """One of SMALL, the same at every call."""
     torch.manual_seed(0)
-    codec = SNAC(SMALL[name], name)
-    with torch.no_grad():
-        for key, parameter in codec.named_parameters():
-            if key.endswith("original0"):
-                parameter.fill_(0.7)
-            elif key.endswith("alpha"):
-                parameter.uniform_(0.5, 2)
-    return fuse(codec).eval()
+    return fuse(lively(SNAC(SMALL[name], name))).eval()

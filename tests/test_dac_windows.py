@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lively import lively
 from makers import beside_packages
 
 from nacre import InputError
@@ -46,14 +47,8 @@ def small(name: str) -> DAC:
     """A DAC that could have been the released one of that name, but for its width."""
     torch.manual_seed(0)
     rate, strides, levels = SHAPES[name]
-    codec = DAC(DACConfig(rate, strides, encoder_dim=2, decoder_dim=32, latent=16, levels=levels), name)
-    with torch.no_grad():
-        for key, parameter in codec.named_parameters():
-            if key.endswith("original0"):
-                parameter.fill_(0.7)
-            elif key.endswith("alpha"):
-                parameter.uniform_(0.5, 1.5)
-    return codec.eval()
+    config = DACConfig(rate, strides, encoder_dim=2, decoder_dim=32, latent=16, levels=levels)
+    return lively(DAC(config, name)).eval()
 
 
 def noise(channels: int, seconds: float, rate: int) -> np.ndarray:

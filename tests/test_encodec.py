@@ -11,6 +11,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from small_encodec import CONFIG, small_encodec
+from streamed import assert_batch_is_its_items
 
 from nacre import Codes, InputError, decode_file, encode_file, read, write
 from nacre.codecs.encodec import PRESETS, EnCodec
@@ -112,13 +113,7 @@ def test_a_long_file_in_blocks_is_one_pass(codec: EnCodec) -> None:
 
 @pytest.mark.parametrize("length", [1, 321, 4_000])
 def test_a_batch_is_its_items(codec: EnCodec, length: int) -> None:
-    wave = noise(length, batch=3)
-    together = codec.encode(wave)
-    sounds = codec.decode(together)
-    for i, item in enumerate(wave):
-        alone = codec.encode(item[None])
-        assert all(np.array_equal(a[0], b[i]) for a, b in zip(alone.levels, together.levels, strict=True))
-        assert np.abs(codec.decode(alone)[0] - sounds[i]).max() < 1e-6 * PEAK
+    assert_batch_is_its_items(codec, noise(length, batch=3), 1e-6 * PEAK)
 
 
 @pytest.mark.parametrize("lost", [[0], [3], [5, 6, 14], [19], list(range(20))])

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from small_hilcodec import CONFIG, SIZES, small_hilcodec
 from small_run import make_sound
-from streamed import streamed
+from streamed import assert_batch_is_its_items, streamed
 
 from nacre import OnnxCodec, decode_file, encode_file, read, write
 from nacre.codecs.hilcodec import PIECE, PRESETS, HILCodec, HILCodecConfig, Spectrum, Unit, fourier, steady
@@ -106,13 +106,7 @@ def test_pieces_of_a_file_are_one_pass(codec: HILCodec) -> None:
 
 @pytest.mark.parametrize("length", [1, 321, 4_000])
 def test_a_batch_is_its_items(codec: HILCodec, length: int) -> None:
-    wave = noise(length, batch=3)
-    together = codec.encode(wave)
-    sounds = codec.decode(together)
-    for i, item in enumerate(wave):
-        alone = codec.encode(item[None])
-        assert all(np.array_equal(a[0], b[i]) for a, b in zip(alone.levels, together.levels, strict=True))
-        assert np.abs(codec.decode(alone)[0] - sounds[i]).max() < 1e-6
+    assert_batch_is_its_items(codec, noise(length, batch=3), 1e-6)
 
 
 def test_a_frame_hears_its_own_samples_and_none_after(codec: HILCodec) -> None:

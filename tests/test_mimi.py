@@ -10,7 +10,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from small_mimi import CONFIG, small_mimi
-from streamed import streamed
+from streamed import assert_batch_is_its_items, streamed
 
 from nacre import Codes, decode_file, encode_file, read, write
 from nacre.codecs.mimi import PRESETS, Mimi
@@ -67,13 +67,7 @@ def test_a_long_file_in_blocks_is_one_pass(codec: Mimi) -> None:
 
 @pytest.mark.parametrize("length", [1, HOP + 1, 10_000])
 def test_a_batch_is_its_items(codec: Mimi, length: int) -> None:
-    wave = noise(length, batch=3)
-    together = codec.encode(wave)
-    sounds = codec.decode(together)
-    for i, item in enumerate(wave):
-        alone = codec.encode(item[None])
-        assert all(np.array_equal(a[0], b[i]) for a, b in zip(alone.levels, together.levels, strict=True))
-        assert np.abs(codec.decode(alone)[0] - sounds[i]).max() < 2e-6
+    assert_batch_is_its_items(codec, noise(length, batch=3), 2e-6)
 
 
 def test_memory_of_a_stream_does_not_grow(codec: Mimi) -> None:

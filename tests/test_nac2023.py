@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from streamed import assert_batch_is_its_items
 
 from nacre import CodecInfo, Codes, InputError, decode_file, encode_file, read, write
 from nacre.codecs.dac import DAC, DACConfig
@@ -101,13 +102,7 @@ def test_no_block_hears_another_and_all_of_a_block_hears_all() -> None:
 
 
 def test_a_batch_is_its_items() -> None:
-    wave = noise(4_000, batch=3)
-    together = small().encode(wave)
-    sounds = small().decode(together)
-    for i, item in enumerate(wave):
-        alone = small().encode(item[None])
-        assert all(np.array_equal(a[0], b[i]) for a, b in zip(alone.levels, together.levels, strict=True))
-        assert np.abs(small().decode(alone)[0] - sounds[i]).max() < 1e-5
+    assert_batch_is_its_items(small(), noise(4_000, batch=3), 1e-5)
 
 
 @pytest.mark.parametrize("start", [0, 1, 4, 5, 7, 13])

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_pearl import small_pearl
-from streamed import streamed
+from streamed import assert_batch_is_its_items, streamed
 from torch.utils.flop_counter import FlopCounterMode
 
 from nacre.codecs.pearl import PRESETS, Pearl
@@ -58,13 +58,7 @@ def test_chunks_of_one_size_are_the_file(pearl: Pearl, chunk: int) -> None:
 
 
 def test_a_batch_is_its_items(pearl: Pearl) -> None:
-    wave = noise(0.5, batch=3)
-    together = pearl.encode(wave)
-    sounds = pearl.decode(together)
-    for i, item in enumerate(wave):
-        alone = pearl.encode(item[None])
-        assert all(np.array_equal(a[0], b[i]) for a, b in zip(alone.levels, together.levels, strict=True))
-        assert np.abs(pearl.decode(alone)[0] - sounds[i]).max() < 1e-5
+    assert_batch_is_its_items(pearl, noise(0.5, batch=3), 1e-5)
 
 
 @pytest.mark.parametrize("length", [0, 1, 319, 320, 321, 24_000, 24_001])

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_snac import SMALL, small_snac
+from streamed import streamed
 
 from nacre import Codes, InputError, contract, decode_file, encode_file, read, write
 from nacre.codecs.snac import PRESETS, SNAC
@@ -38,18 +39,6 @@ def noise(length: int, batch: int = 1) -> np.ndarray:
     return np.random.default_rng(length).normal(0, 0.2, (batch, 1, length)).astype(np.float32)
 
 
-def there_and_back(codec: SNAC, wave: np.ndarray, sizes: list[int]) -> tuple[Codes, np.ndarray]:
-    stream, pieces, sounds = codec.stream(), [], []
-    for size in [*sizes, wave.shape[2]]:
-        last = size >= wave.shape[2]
-        pieces.append(stream.encode(wave[:, :, :size], last))
-        sounds.append(stream.decode(pieces[-1], last))
-        wave = wave[:, :, size:]
-        if last:
-            break
-    return Codes.join(pieces), np.concatenate(sounds, axis=2)
-
-
 @pytest.mark.parametrize("name", PRESETS)
 def test_released_models_have_their_figures(name: str) -> None:
     with torch.device("meta"):
@@ -66,7 +55,7 @@ def test_released_models_have_their_figures(name: str) -> None:
 @given(st.integers(0, 30_000), st.lists(st.sampled_from([0, 1, 17, 512, 3333, 12_288]), max_size=10))
 def test_stream_is_file(snac: SNAC, length: int, sizes: list[int]) -> None:
     wave, turn = noise(length), TURNS[snac.info.name]
-    codes, sound = there_and_back(snac, wave, sizes)
+    codes, sound = streamed(snac, wave, sizes)
     assert codes == snac.encode(wave)
     assert codes.frames == -(-length // turn) * turn // snac.info.hop
     assert [level.shape[1] for level in codes.levels] == [codes.frames // stride for stride in snac.info.strides]
