@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from nacre.errors import InputError
-from nacre.nn.norms import GRN, ChannelNorm, L2Norm, TimeGroupNorm
+from nacre.nn.norms import GRN, ChannelNorm, GroupNorm, L2Norm, TimeGroupNorm
 from nacre.nn.state import State
 
 
@@ -83,3 +83,11 @@ def test_time_group_norm_is_whole_or_nothing() -> None:
 def test_gradient_flows_and_nothing_is_a_chunk_too(layer: nn.Module) -> None:
     assert_learns(scrambled(layer), torch.randn(2, 3, 5))
     assert layer(torch.zeros(2, 3, 0)).shape == (2, 3, 0)
+
+
+def test_a_group_norm_of_one_value_is_its_bias() -> None:
+    norm = GroupNorm(2, 2)
+    torch.nn.init.constant_(norm.bias, 0.5)
+    assert torch.allclose(norm(torch.randn(1, 2, 1)), torch.full((1, 2, 1), 0.5), atol=1e-3)
+    x = torch.randn(2, 2, 7)
+    assert torch.equal(norm(x), torch.nn.functional.group_norm(x, 2, norm.weight, norm.bias))

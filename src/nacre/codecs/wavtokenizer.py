@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..codes import CodecInfo
 from ..nn.blocks import Chain, Residual
+from ..nn.norms import GroupNorm
 from ..nn.seanet import SEANetConfig, SEANetEncoder
 from ..nn.state import State
 from ..nn.vocoder import Vocoder, VocoderConfig
@@ -147,7 +148,7 @@ class Windowed(nn.Module):
         super().__init__()
         self.window = window
         parts = [resnet(dim), resnet(dim), SelfAttention(dim), resnet(dim), resnet(dim)]
-        self.body = Chain(*parts, nn.GroupNorm(GROUPS, dim, EPS))
+        self.body = Chain(*parts, GroupNorm(GROUPS, dim, EPS))
 
     def forward(self, x: Tensor, state: State | None = None) -> Tensor:
         """Every window that is complete."""
@@ -170,7 +171,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(GROUPS, dim, EPS)
+        self.norm = GroupNorm(GROUPS, dim, EPS)
         self.qkv = nn.Conv1d(dim, 3 * dim, 1)
         self.out = nn.Conv1d(dim, dim, 1)
 
@@ -183,6 +184,6 @@ class SelfAttention(nn.Module):
 
 def resnet(dim: int) -> Residual:
     """Norm, swish and convolution, twice, added to the input; zeros lie around a window."""
-    norms = [nn.GroupNorm(GROUPS, dim, EPS) for _ in range(2)]
+    norms = [GroupNorm(GROUPS, dim, EPS) for _ in range(2)]
     convolutions = [nn.Conv1d(dim, dim, 3, padding=1) for _ in range(2)]
     return Residual(Chain(norms[0], nn.SiLU(), convolutions[0], norms[1], nn.SiLU(), convolutions[1]))

@@ -62,6 +62,14 @@ class GRN(nn.Module):
         return x * gain + self.shift if x.ndim == 3 else x * gain[:, :, None] + self.shift[:, None]
 
 
+class GroupNorm(nn.GroupNorm):
+    """torch's, also of a single value a channel, which torch refuses lest it be a mistake in training."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise each group of channels over all that is there."""
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
 class TimeGroupNorm(nn.GroupNorm):
     """Group norm over all channels and the whole time (EnCodec at 48 kHz): whole segments only, it cannot stream."""
 
