@@ -87,5 +87,5 @@ def _raise(name: str) -> None:
 
 def test_a_tool_that_fails_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda tool: os.path.realpath("/bin/false"))
-    with pytest.raises(InputError, match="c2enc could not code this sound .1200 - -."):
+    with pytest.raises(InputError, match=r"c2enc could not code this sound .1200 - -."):
         codec2(speech(0.5), RATE, 1200)

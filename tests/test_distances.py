@@ -106,3 +106,19 @@ def test_mel_bands_are_slaneys() -> None:
 def test_a_clip_shorter_than_a_window_is_measured() -> None:
     assert mel_distance(np.array([0.5]), np.array([0.25]), RATE) > 0
     assert log_spectral_distance(speech(0.01), noisy()[:240], RATE) > 0
+
+
+def test_stft_distance_equals_torchs_transform() -> None:
+    clean, coded = speech(1.0).astype(float), noisy(2.0)[:24000].astype(float)
+    gain = 10 ** (-24 / 20) / np.sqrt(np.mean(clean**2))
+    found = []
+    for window in distances.STFT_WINDOWS:
+        taper = torch.hann_window(window, dtype=torch.float64)
+        one, other = (
+            torch.stft(torch.from_numpy(s * gain), window, window // 4, window=taper, return_complex=True).abs()
+            for s in (clean, coded)
+        )
+        logs = (one.clamp_min(1e-5).log() - other.clamp_min(1e-5).log()).abs().mean()
+        found.append(float((one - other).norm() / one.norm() + logs))
+    assert distances.stft_distance(clean, coded, RATE) == pytest.approx(np.mean(found), rel=1e-9)
+    assert distances.stft_distance(clean, clean, RATE) == 0

@@ -77,7 +77,7 @@ def test_a_baseline_refuses_one_bitrate_and_codes_the_next() -> None:
 
 def test_names_are_codecs_folders_or_baselines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert open_system("pearl-24k").label == "pearl-24k"
-    with pytest.raises(InputError, match="no codec 'opsu'; .* a folder, or one of opus"):
+    with pytest.raises(InputError, match=r"no codec 'opsu'; .* a folder, or one of opus"):
         open_system("opsu")
     absent = Baseline("Absent", half, lambda: False, (), "apt-get install absent")
     monkeypatch.setitem(BASELINES, "absent", absent)

@@ -35,13 +35,16 @@ SPEEX_RATE = 16_000  # Hz, wide-band
 _SECONDS = 300  # before a tool that hangs is given up
 
 
+Packed = bytes  # a class with a field `bytes` cannot say so itself
+
+
 @dataclass(frozen=True)
 class Coded:
     """What a codec made of a sound."""
 
     wave: NDArray[np.float32]  # [T], at the rate of the original
     bytes: int  # of all packets
-    file: bytes = b""  # a whole file, of codecs that were measured through one
+    file: Packed = b""  # a whole file, of codecs that were measured through one
 
 
 def opus(wave: Sound, sample_rate: int, bitrate: int) -> Coded:

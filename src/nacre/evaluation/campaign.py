@@ -23,7 +23,7 @@ from .scores import Clip, Job, Results, known, measure
 from .systems import Setting, System, open_system, slug
 
 BITRATES = (1_500, 3_000, 6_000, 12_000)  # bit/s
-SLOW = ("visqol_audio",)  # left out unless asked for
+SLOW = ("visqol_audio", "dnsmos")  # left out unless asked for
 ALL = "all"
 
 
@@ -72,7 +72,7 @@ def run(plan: Plan, watcher: Watcher) -> Campaign:
     metrics, notes = choose_metrics(plan.metrics)
     clips = list(find_clips(plan))
     _clear(Path(plan.out))
-    entrants = []
+    entrants: list[Entrant] = []
     for name in dict.fromkeys(plan.codecs):
         system = open_system(name)
         settings, left_out = system.settings(plan.bitrates)

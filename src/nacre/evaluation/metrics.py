@@ -19,23 +19,32 @@ import numpy as np
 
 from ..audio import resample
 from ..errors import InputError, MissingError
-from .distances import log_spectral_distance, mel_distance, si_sdr
+from .distances import log_spectral_distance, mel_distance, si_sdr, stft_distance
+from .dnsmos import dnsmos
+from .loudness import bandwidth, level_error
 from .pairs import Aligned, Samples, Sound, align, check_pair
+from .pitch import pitch_error, voicing_error
 
 __all__ = [
     "METRICS",
     "Aligned",
     "Metric",
     "align",
+    "bandwidth",
+    "dnsmos",
     "estoi",
+    "level_error",
     "log_spectral_distance",
     "mel_distance",
     "pesq_nb",
     "pesq_wb",
+    "pitch_error",
     "si_sdr",
+    "stft_distance",
     "stoi",
     "visqol_audio",
     "visqol_speech",
+    "voicing_error",
 ]
 
 STOI_RATE = 10_000  # Hz that STOI works at
@@ -120,6 +129,12 @@ METRICS: dict[str, Metric] = {
     "visqol_audio": Metric("ViSQOL audio", visqol_audio, "higher", "MOS", package="visqol"),
     "si_sdr": Metric("SI-SDR", si_sdr, "higher", "dB"),
     "mel_distance": Metric("mel distance", mel_distance, "lower"),
+    "stft_distance": Metric("STFT distance", stft_distance, "lower"),
+    "pitch_error": Metric("F0 error", pitch_error, "lower", "cent"),
+    "voicing_error": Metric("voicing error", voicing_error, "lower", "%"),
+    "bandwidth": Metric("bandwidth", bandwidth, "higher", "kHz"),
+    "level_error": Metric("level error", level_error, "lower", "dB", matched=False),
+    "dnsmos": Metric("DNSMOS", dnsmos, "higher", "MOS", package="speechmos"),
     "log_spectral_distance": Metric("LSD", log_spectral_distance, "lower", "dB"),
 }
 

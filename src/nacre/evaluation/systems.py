@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from .. import models
 from ..audio import resample
+from ..catalogue import CATALOGUE
 from ..container import nac
 from ..contract import CodecContract
 from ..errors import InputError, MissingError, NacreError
@@ -171,11 +172,11 @@ def open_system(name: str) -> System:
     """A baseline of `BASELINES`, or whatever `nacre.load` takes: a name in the catalogue, a folder, a file."""
     if name in BASELINES:
         return BaselineSystem(BASELINES[name])
-    if name not in models.CATALOGUE and not Path(name).exists():
+    if name not in CATALOGUE and not Path(name).exists():
         known = ", ".join(BASELINES)
         raise InputError(f"no codec {name!r}; expected a name of `nacre models`, a folder, or one of {known}")
     codec = models.load(name, threads=1)
-    label = codec.info.name if name in models.CATALOGUE else Path(name).resolve().name
+    label = codec.info.name if name in CATALOGUE else Path(name).resolve().name
     return CodecSystem(label, codec)
 
 

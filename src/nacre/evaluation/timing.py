@@ -98,11 +98,11 @@ def time_one(trial: Trial) -> Timing:
 def parameters(codec: Any) -> int | None:
     """Numbers that were learnt: of a torch module, or of the weights beside ONNX graphs."""
     if hasattr(codec, "parameters"):
-        return sum(math.prod(p.shape) for p in codec.parameters())
+        return sum(int(math.prod(p.shape)) for p in codec.parameters())
     place = Path(getattr(codec, "folder", ""), WEIGHTS)
     with suppress(OSError, ValueError, KeyError), place.open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+        return sum(int(math.prod(tensor["shape"])) for name, tensor in header.items() if name != "__metadata__")
     return None
 
 
