@@ -21,7 +21,7 @@ from nacre.errors import InputError
 from nacre.training import checkpoint as store
 from nacre.training import run as run_module
 from nacre.training.checkpoint import Checkpoints
-from nacre.training.run import Data, recipe_for, train
+from nacre.training.run import Data, stages_for, train
 from nacre.training.trainer import Trainer
 
 TIMING = ("seconds", "steps_per_second", "crops_per_second", "wait_share")
@@ -167,12 +167,12 @@ def test_which_recipe(sound: Path, tmp_path: Path) -> None:
     recipe = small_recipe("steps=2", "adversarial_on_cpu=false")
     train(recipe, sound, run, weights=weights)
     (tmp_path / "own.toml").write_text("seed = 5")
-    assert recipe_for(tmp_path / "own.toml", start=weights, out=run).seed == 5
-    assert recipe_for(None, ["steps=3"], start=weights) == small_recipe("steps=3", "adversarial_on_cpu=false")
-    assert recipe_for(None, out=run) == recipe
+    assert stages_for(tmp_path / "own.toml", start=weights, out=run)[0].seed == 5
+    assert stages_for(None, ["steps=3"], start=weights) == (small_recipe("steps=3", "adversarial_on_cpu=false"),)
+    assert stages_for(None, out=run) == (recipe,)
     for start, out in ((None, None), (None, tmp_path / "nothing")):
         with pytest.raises(InputError, match="training needs a recipe"):
-            recipe_for(None, start=start, out=out)
+            stages_for(None, start=start, out=out)
 
 
 def free_port() -> int:

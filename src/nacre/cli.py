@@ -312,7 +312,8 @@ def demo(
 @app.command()
 def train(  # noqa: PLR0913 - the options of a verb are the arguments of its function
     recipe: Annotated[
-        str | None, typer.Argument(metavar="[RECIPE]", help="A TOML file; default: that of --from or of --out.")
+        str | None,
+        typer.Argument(metavar="[RECIPE]", help="One of `nacre recipes`, or a TOML file; default: of --from or --out."),
     ] = None,
     data: Annotated[
         list[str] | None, typer.Option(metavar="PLACE", help="Folders, lists or .tar shards of sound; several.")
@@ -321,7 +322,11 @@ def train(  # noqa: PLR0913 - the options of a verb are the arguments of its fun
     weights: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="Where the trained weights go in the end.")
     ] = None,
-    start: Annotated[str | None, typer.Option("--from", metavar="FOLDER", help="Weights to begin from.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="FOLDER", help="Weights or a run to go on from.")
+    ] = None,
+    stage: Annotated[int, typer.Option(min=1, metavar="N", help="Begin at this stage of a recipe of several.")] = 1,
+    scale: Annotated[str, typer.Option(metavar="SCALE", help="small: minutes on a CPU, to see it learn.")] = "full",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
     minutes: Annotated[
         float | None, typer.Option(min=0, metavar="M", help="End after so long, over all sittings.")
@@ -343,16 +348,29 @@ def train(  # noqa: PLR0913 - the options of a verb are the arguments of its fun
 ) -> None:
     """Train a codec: sound and a recipe in, weights out."""
     try:
-        from .training import recipe as recipes
         from .training import run as training
+        from .training import stages
     except ImportError as error:
         raise MissingError("training needs more packages; pip install 'nacre[train]'") from error
     if not data:
         raise InputError("training needs sound: name a folder, a list or .tar shards with --data")
-    chosen = training.recipe_for(recipe, settings or (), start, out if resume else None)
+    whole = training.stages_for(recipe, settings or (), start, out if resume else None, scale)
     sound = training.Data(data, exclude or (), background, validation, cache)
-    chosen = recipes.with_minutes(chosen, minutes)
+    chosen = stages.from_stage(stages.timed(whole, minutes), stage)
     training.train(chosen, sound, out, resume=resume, start=start, weights=weights, show=not quiet)
+
+
+@app.command("recipes")
+def list_recipes(json: Json = False) -> None:
+    """List the recipes that `nacre train` takes by name."""
+    from .display import recipe_rows
+    from .training import library
+
+    recipes = library.listed()
+    if json:
+        print_json([vars(each) for each in recipes])
+    else:
+        print_table(recipe_rows(recipes), right=(1, 2, 3, 4, 5))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # it costs a start more than most verbs do
     from .catalogue import Model
     from .evaluation.speed import Speed
     from .files import Outcome
+    from .training.library import Listed
 
 _EVERY = 0.1  # seconds between two looks of the progress line
 _BAR = 24  # columns
@@ -139,6 +140,18 @@ def model_rows(models: Sequence[Model]) -> list[tuple[str, ...]]:
     ]
 
 
+def recipe_rows(recipes: Sequence[Listed]) -> list[tuple[str, ...]]:
+    """The table of `nacre recipes`: name, rates, size, stages, time on one A100 (estimated), hardware, what for."""
+    rows: list[tuple[str, ...]] = [
+        ("recipe", "rate", "bitrate", "parameters", "stages", "GPU hours", "made for", "sound")
+    ]
+    for each in recipes:
+        rate, size = f"{each.sample_rate / 1000:g} kHz", f"{each.parameters / 1e6:.1f} M"
+        counts = str(each.stages), f"~{each.gpu_hours:g}"
+        rows.append((each.name, rate, _rates(*each.kbps), size, *counts, each.hardware, each.summary))
+    return rows
+
+
 def speed_rows(speed: Speed) -> list[tuple[str, str]]:
     """The lines of `nacre bench`."""
     return [
@@ -180,9 +193,10 @@ def model_details(model: Model) -> list[tuple[str, str]]:
 
 
 def _span(model: Model) -> str:
-    least, most = model.kbps
-    if not most:
-        return model.kind
+    return _rates(*model.kbps) if any(model.kbps) else model.kind
+
+
+def _rates(least: float, most: float) -> str:
     return f"{most:g} kbps" if least == most else f"{least:g}–{most:g} kbps"
 
 

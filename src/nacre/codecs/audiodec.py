@@ -50,7 +50,6 @@ class AudioDecConfig:
     codebook_size: int = 1024
     activated: bool = False  # symAAD: ELU around the stages, tanh at the end, weight norm
     vocoder: VocoderConfig | None = None  # a decoder of the HiFi-GAN kind instead
-    held: tuple[str, ...] = ("encoder", "quantizer")  # parts that training's second stage does not touch
 
     @property
     def hop(self) -> int:
@@ -62,7 +61,7 @@ _SYM = AudioDecConfig()
 _V0, _V1, _V2 = VocoderConfig((3, 7, 11), 1), VocoderConfig(), VocoderConfig((3,))
 PRESETS = {
     "audiodec-48k-sym": _SYM,
-    "audiodec-48k-sym-free": replace(_SYM, held=()),  # symAD*: the second stage trains everything on
+    "audiodec-48k-sym-free": _SYM,  # symAD*: the second stage of its training holds nothing
     "audiodec-48k-asym": replace(_SYM, decoder_width=64),  # the paper's asymAD has no published sizes: ours
     "audiodec-48k-c16": replace(_SYM, strides=(2, 4, 5, 8), levels=16),
     "audiodec-48k-univ": _SYM,  # symADuniv: trained against UnivNet's discriminators
@@ -126,7 +125,7 @@ class AudioDec(Codec):
     def freeze(self, *parts: str) -> None:
         """Hold just these of "encoder", "quantizer" and "decoder", codebooks too; without any, all learn again.
 
-        The stages of AudioDec: nothing held at first; then encoder and quantizer, for the decoder (`config.held`)
+        The stages of AudioDec: nothing held at first; then encoder and quantizer, for the decoder
         and for every vocoder; quantizer and decoder, for an encoder that denoises.
         """
         odd = sorted(set(parts) - set(PARTS))

@@ -25,6 +25,7 @@ from .discriminators import (
     MultiPeriod,
     MultiScale,
     MultiScaleSTFT,
+    ResidualSTFT,
     SubBand,
 )
 from .precision import Stepper
@@ -32,6 +33,7 @@ from .recipe import Recipe
 
 FAMILIES: Mapping[str, Callable[[], Discriminator]] = {
     **{f"stft-{name}": partial(MultiScaleSTFT, config) for name, config in MULTI_SCALE_STFT.items()},
+    "stft-soundstream": ResidualSTFT,
     "bands-dac": MultiBandMultiResolution,
     **{f"periods-{name}": partial(MultiPeriod, config) for name, config in MULTI_PERIOD.items()},
     **{f"scales-{name}": partial(MultiScale, config) for name, config in MULTI_SCALE.items()},
@@ -57,7 +59,8 @@ class Adversary:
         self._guess = guessing(self.objective)
         rate, decay = recipe.discriminator_lr, recipe.weight_decay
         optimizer = torch.optim.AdamW(model.parameters(), rate, recipe.betas, weight_decay=decay)
-        self.stepper = Stepper(model, optimizer, recipe.precision, recipe.clip)
+        clip = recipe.clip if recipe.discriminator_clip is None else recipe.discriminator_clip
+        self.stepper = Stepper(model, optimizer, recipe.precision, clip)
 
     def learn(self, real: Tensor, coded: Tensor) -> dict[str, Tensor | float]:
         """One step of the discriminators over waves `[B, C, T]`; returns figures to log.

@@ -49,6 +49,7 @@ class MelLossConfig:
     mels: tuple[int, ...] = (5, 10, 20, 40, 80, 160, 320)  # bands, a figure a window or one for all
     hops: tuple[int, ...] = ()  # samples; a quarter of the window unless told
     n_ffts: tuple[int, ...] = ()  # points; the window unless told
+    shares: tuple[float, ...] = ()  # what each window counts; all alike unless told
     linear: float = 0.0
     log_l1: float = 1.0
     log_l2: float = 0.0
@@ -115,13 +116,16 @@ class MelLoss(PairLoss):
             raise InputError(
                 f"expected one count of mel bands, or one a window, got {len(mels)} for {len(scales)} windows"
             )
+        self.shares = config.shares or (1.0,) * len(scales)
+        if len(self.shares) != len(scales):
+            raise InputError(f"expected a share a window, got {len(self.shares)} for {len(scales)} windows")
         self.scales = nn.ModuleList(
             _MelScaleLoss(scale, bands, sample_rate, config) for scale, bands in zip(scales, mels, strict=True)
         )
 
     def measure(self, pair: Pair) -> Tensor:
         """The loss, summed over the windows."""
-        return torch.stack([scale(pair) for scale in self.scales]).sum()
+        return torch.stack([share * scale(pair) for share, scale in zip(self.shares, self.scales, strict=True)]).sum()
 
 
 class _MelScaleLoss(PairLoss):

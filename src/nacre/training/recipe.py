@@ -1,8 +1,9 @@
 """Recipe: one training run, whole, in one TOML file.
 
 Settings of the run are plain keys; settings that belong to something else (`[codec]`, `[weights]`, `[mel]`,
-`[feature_matching]`, `[augment]`) are tables with the keys of the dataclass they fill. What a file leaves out has
-the default written here; a recipe that is saved leaves nothing out.
+`[feature_matching]`, `[augment]`, `[noise]`) are tables with the keys of the dataclass they fill. What a file leaves
+out has the default written here; a recipe that is saved leaves nothing out. A file may describe several runs, one
+after another, as `[[stage]]` tables: `stages.py` reads those.
 """
 
 from __future__ import annotations
@@ -11,15 +12,22 @@ import difflib
 import json
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from ..codecs.audiodec import AudioDec, AudioDecConfig
 from ..codecs.base import Codec
+from ..codecs.dac import DAC, DACConfig
+from ..codecs.encodec import EnCodec, EnCodecConfig
 from ..codecs.hac import HAC, HACConfig, HACWaveConfig
+from ..codecs.hificodec import HiFiCodec, HiFiCodecConfig
 from ..codecs.hilcodec import HILCodec, HILCodecConfig
 from ..codecs.nac2023 import NAC2023, NAC2023Config
 from ..codecs.pearl import Pearl, PearlConfig
+from ..codecs.snac import SNAC, SNACConfig
+from ..codecs.soundstream import SoundStream, SoundStreamConfig
 from ..errors import InputError
 from .adversarial import FeatureMatching
 from .augment import Augment
@@ -27,7 +35,13 @@ from .losses import MelLossConfig
 
 ARCHITECTURES: dict[str, tuple[type[Any], Callable[..., Codec]]] = {
     "pearl": (PearlConfig, Pearl),
+    "soundstream": (SoundStreamConfig, SoundStream),
+    "encodec": (EnCodecConfig, EnCodec),
+    "dac": (DACConfig, DAC),
+    "snac": (SNACConfig, SNAC),
     "hilcodec": (HILCodecConfig, HILCodec),
+    "audiodec": (AudioDecConfig, AudioDec),
+    "hificodec": (HiFiCodecConfig, HiFiCodec),
     "hac": (HACConfig, HAC),
     "hac-wave": (HACWaveConfig, HAC),
     "nac-2023": (NAC2023Config, NAC2023),
@@ -40,6 +54,9 @@ LEAST = {  # what a setting may not fall under
     "warmup": 0,
     "lr": 0,
     "discriminator_lr": 0,
+    "discriminator_share": 0.01,
+    "discriminator_warmup": 0,
+    "drop": 0,
     "final_lr": 0,
     "adversarial_start": 0,
     "clip": 0,
@@ -51,6 +68,20 @@ LEAST = {  # what a setting may not fall under
 }
 
 
+PARTS = ("encoder", "quantizer", "decoder")  # of every codec
+
+
+@dataclass(frozen=True)
+class About:
+    """What `nacre recipes` tells of a recipe; nothing here bears on the run."""
+
+    summary: str = ""
+    kbps: tuple[float, float] = (0.0, 0.0)  # with one level, and with all
+    parameters: int = 0  # of the codec, of several stages that of the last
+    hardware: str = ""  # what its authors had, or what we think of
+    gpu_hours: float = 0.0  # estimated for one A100, as docs/training.md says
+
+
 @dataclass(frozen=True)
 class Weights:
     """What each loss counts; zero leaves it out."""
@@ -60,6 +91,7 @@ class Weights:
     complex_stft: float = 8.0
     log_snr: float = 8.0
     intelligibility: float = 0.0
+    whisper: float = 0.0
     samples: float = 0.0
     adversarial: float = 1.0
     feature: float = 2.0
@@ -72,7 +104,8 @@ class Recipe:
     """Everything that decides how a run goes, except its data and its hardware."""
 
     name: str = "pearl-24k"  # of the model, in every file that it writes
-    architecture: Literal["pearl", "hilcodec", "hac", "hac-wave", "nac-2023"] = "pearl"
+    architecture: str = "pearl"  # one of ARCHITECTURES
+    stage: int = 0  # place in a recipe of several stages; 0 where there is one
     seed: int = 0
     # length: `steps`, or with `minutes` above zero so much wall clock, over all sittings
     steps: int = 200_000
@@ -84,6 +117,7 @@ class Recipe:
     # losses
     stft_windows: tuple[int, ...] = (240, 600, 1200)  # samples
     complex_stft_windows: tuple[int, ...] = (256, 640, 1600)
+    whisper: str = "openai/whisper-base"  # folder or name of the model behind `weights.whisper`
     balancer: bool = False  # weights are shares of the gradient (EnCodec), not factors
     # discriminators
     discriminators: tuple[str, ...] = ()  # families, as `adversary.FAMILIES` names them
@@ -92,13 +126,20 @@ class Recipe:
     levelled: bool = False  # discriminators hear every crop at a peak of 0.8 (DAC)
     adversarial_start: float = 0.3  # below 1 a share of the run, else a step
     adversarial_on_cpu: bool = False  # a step with discriminators costs a CPU several without
+    discriminator_share: float = 1.0  # of the steps in which they learn (EnCodec: 2/3)
+    discriminator_warmup: int = 1000  # steps in which fresh ones learn alone, when the codec comes with weights
+    # what does not learn
+    held: tuple[str, ...] = ()  # of "encoder", "quantizer", "decoder"
     # optimizers: AdamW
     lr: float = 6e-4
     discriminator_lr: float = 3e-4
     betas: tuple[float, float] = (0.8, 0.99)
     weight_decay: float = 1e-3
     clip: float = 5.0  # norm that gradients are cut down to; zero for never
-    schedule: Literal["cosine", "exponential", "constant"] = "cosine"
+    discriminator_clip: float | None = None  # the same of the discriminators; as `clip` unless told
+    schedule: Literal["cosine", "exponential", "constant", "steps"] = "cosine"
+    drops: tuple[float, ...] = ()  # shares of the run at which "steps" multiplies the rates
+    drop: float = 0.5  # by this
     warmup: int = 300  # steps
     final_lr: float = 0.02  # share of the learning rate that is left at the end
     ema: float = 0.999  # decay of the averaged weights, those that are shipped
@@ -113,11 +154,13 @@ class Recipe:
     keep_best: bool = True
     weight_bits: Literal[8, 16] = 16  # of the finished weights; 8: whole numbers and a scale a row, half the file
     # tables
+    about: About = field(default_factory=About)
     codec: Any = field(default_factory=PearlConfig)  # the architecture's config
     weights: Weights = field(default_factory=Weights)
     mel: MelLossConfig = field(default_factory=MelLossConfig)
     feature_matching: FeatureMatching = field(default_factory=FeatureMatching)
     augment: Augment = field(default_factory=Augment)
+    noise: Augment = field(default_factory=Augment)  # what the codec hears and should leave out: denoising
 
     def __post_init__(self) -> None:
         for key, least in LEAST.items():
@@ -125,6 +168,10 @@ class Recipe:
                 raise InputError(f"recipe key {key!r} is at least {least}, got {getattr(self, key)}")
         if not 0 <= self.ema < 1 or not all(0 <= beta < 1 for beta in self.betas):
             raise InputError(f"ema and betas lie from 0 up to 1, got {self.ema} and {self.betas}")
+        if odd := sorted(set(self.held) - set(PARTS)):
+            raise InputError(f"recipe key 'held' holds some of {', '.join(PARTS)}, got {', '.join(odd)}")
+        if self.noise.speed:
+            raise InputError("noise.speed must be 0: what the codec hears has to stay aligned with what judges it")
 
     def build(self) -> Codec:
         """The codec that this recipe trains, with fresh weights."""
@@ -134,15 +181,10 @@ class Recipe:
         """Whether the discriminators have their say at `step`, a share `progress` into the run."""
         return step >= self.adversarial_start if self.adversarial_start >= 1 else progress >= self.adversarial_start
 
-    def to_toml(self) -> str:
-        """The whole recipe, every key, as the TOML that `read_recipe` reads."""
-        plain, tables = [], []
-        for key, value in _shown(self):
-            if is_dataclass(value):
-                tables += ["", f"[{key}]", *(f"{k} = {_toml(v)}" for k, v in _shown(value))]
-            else:
-                plain.append(f"{key} = {_toml(value)}")
-        return "\n".join([*plain, *tables]) + "\n"
+    def to_toml(self, table: str = "") -> str:
+        """The whole recipe, every key, as the TOML that `read_recipe` reads; as a `table` of its own if so named."""
+        head, prefix = (f"[[{table}]]\n", f"{table}.") if table else ("", "")
+        return head + "\n".join(_lines(self, prefix)) + "\n"
 
 
 def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
@@ -158,6 +200,13 @@ def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
 def parse_recipe(text: str, overrides: Iterable[str] = ()) -> Recipe:
     """The recipe in the text of a TOML file."""
     data = tomllib.loads(text)
+    if isinstance(data.get("stage"), list):
+        raise InputError("this recipe has several stages; read it with stages.read_stages")
+    return recipe_of(data, overrides)
+
+
+def recipe_of(data: dict[str, Any], overrides: Iterable[str] = ()) -> Recipe:
+    """The recipe in what a TOML file says, with overrides; `data` is changed by them."""
     for override in overrides:
         _override(data, override)
     architecture = data.get("architecture", Recipe.architecture)
@@ -165,11 +214,6 @@ def parse_recipe(text: str, overrides: Iterable[str] = ()) -> Recipe:
         raise InputError(f"recipe key 'architecture' is one of {', '.join(ARCHITECTURES)}, got {architecture!r}")
     recipe: Recipe = _fill(Recipe, data, {"codec": ARCHITECTURES[architecture][0]})
     return recipe
-
-
-def with_minutes(recipe: Recipe, minutes: float | None) -> Recipe:
-    """The recipe, to end after so much wall clock; None leaves it as it is."""
-    return recipe if minutes is None else replace(recipe, minutes=float(minutes))
 
 
 def _override(data: dict[str, Any], override: str) -> None:
@@ -208,13 +252,22 @@ def _typed(value: Any, hint: Any, key: str) -> Any:
         return value
     if origin is tuple and isinstance(value, list):
         return _items(value, args, key)
-    if type(None) in args:
-        return _typed(value, next(arg for arg in args if arg is not type(None)), key)
+    if origin is UnionType:
+        return _either(value, [arg for arg in args if arg is not type(None)], key)
     if hint is float and type(value) in (int, float):
         return float(value)
     if type(value) is hint:
         return value
     raise InputError(f"recipe key {key!r} is {_described(hint)}, got {value!r}")
+
+
+def _either(value: Any, hints: list[Any], key: str) -> Any:
+    for hint in hints[:-1]:
+        try:
+            return _typed(value, hint, key)
+        except InputError:
+            continue
+    return _typed(value, hints[-1], key)
 
 
 def _items(values: list[Any], args: tuple[Any, ...], key: str) -> tuple[Any, ...]:
@@ -231,6 +284,15 @@ def _described(hint: Any) -> str:
         return f"a list of {getattr(get_args(hint)[0], '__name__', get_args(hint)[0])}"
     words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
     return words.get(hint, "a table")
+
+
+def _lines(table: Any, prefix: str) -> Iterable[str]:
+    """Keys of a table, then the tables in it; stage and noise are told of where there are some."""
+    rows = [row for row in _shown(table) if row not in (("noise", Augment()), ("stage", 0))]
+    yield from (f"{key} = {_toml(value)}" for key, value in rows if not is_dataclass(value))
+    for key, value in rows:
+        if is_dataclass(value):
+            yield from ("", f"[{prefix}{key}]", *_lines(value, f"{prefix}{key}."))
 
 
 def _shown(table: Any) -> Iterable[tuple[str, Any]]:

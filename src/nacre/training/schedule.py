@@ -57,4 +57,6 @@ def lr_factor(recipe: Recipe, step: int, done: float) -> float:
         return warm * (recipe.final_lr + (1 - recipe.final_lr) * 0.5 * (1 + math.cos(math.pi * done)))
     if recipe.schedule == "exponential":
         return warm * math.pow(max(recipe.final_lr, 1e-6), done)  # no factor leads down to zero
+    if recipe.schedule == "steps":
+        return warm * math.pow(recipe.drop, sum(done >= share for share in recipe.drops))
     return warm

@@ -11,6 +11,7 @@ from ..quantizers.base import Quantized
 from .losses import ComplexSTFTLoss, IntelligibilityLoss, LogSNRLoss, MelLoss, PairLoss, STFTLoss, WaveLoss
 from .recipe import Recipe
 from .spectra import Pair, resolutions
+from .whisper import WhisperLoss
 
 
 class Terms(nn.Module):
@@ -25,6 +26,7 @@ class Terms(nn.Module):
             "complex_stft": lambda: ComplexSTFTLoss(recipe.complex_stft_windows),
             "log_snr": LogSNRLoss,
             "intelligibility": lambda: IntelligibilityLoss(sample_rate),
+            "whisper": lambda: WhisperLoss(sample_rate, recipe.whisper),
             "samples": WaveLoss,
         }
         self.losses = nn.ModuleDict({name: make() for name, make in losses.items() if getattr(recipe.weights, name)})

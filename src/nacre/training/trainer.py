@@ -5,6 +5,7 @@ Letters in shapes: `B` batch, `C` channels, `T` samples.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,12 @@ from ..codecs.base import Codec
 from ..quantizers.base import Quantized
 from . import checkpoint as store
 from .adversary import Adversary, build_discriminators
+from .augment import Augmenter
 from .balancer import Balancer, BalancerConfig
 from .batches import Batches
 from .checkpoint import Checkpoint, Checkpoints
 from .ema import Average
+from .holding import hold
 from .journal import Journal, Meter, plain
 from .monitor import Alarms, SkipGuard, codebook_figures
 from .precision import Stepper
@@ -41,6 +44,8 @@ class Material:
 
     batches: Batches  # of [B, C, T]
     validation: Tensor  # [B, C, T], never learnt from as they stand
+    noise: Augmenter | None = None  # what the codec hears on top, and should leave out
+    noisy: Tensor | None = None  # [B, C, T], the validation clips as the codec hears them
     warnings: tuple[str, ...] = ()  # a sentence for each file that could not be used
     seconds: float = 0.0  # of sound in all
 
@@ -57,7 +62,7 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, codec: Codec, material: Material, accelerator: Accelerator) -> None:
         self.recipe, self.accelerator, self.batches = recipe, accelerator, material.batches
-        self.codec = codec.to(accelerator.device).train()
+        self.codec = hold(codec.to(accelerator.device).train(), recipe.held)
         self.average = Average(self.codec, recipe.ema)
         optimizer = torch.optim.AdamW(codec.parameters(), recipe.lr, recipe.betas, weight_decay=recipe.weight_decay)
         self.stepper = Stepper(codec, optimizer, recipe.precision, recipe.clip)
@@ -65,11 +70,13 @@ class Trainer:
         self.adversary = self._adversary() if adversarial(recipe, accelerator.device) else None
         self.balancer = Balancer(shares(recipe.weights)).to(accelerator.device) if recipe.balancer else None
         self.validation = material.validation.to(accelerator.device)
+        self.noise, self.noisy = material.noise, self.validation if material.noisy is None else material.noisy
         self.generator = accelerator.prepare_model(self._compiled(codec))
         self.clock = Clock(accelerator.device)
         self.meter, self.guard, self.alarms = Meter(), SkipGuard(), Alarms()
         self.steps = 0  # taken so far
         self.saved = 0  # steps in the last checkpoint
+        self.warming = 0  # steps that discriminators still learn alone
         self.done = 0.0  # share of the run that is over
 
     def _adversary(self) -> Adversary:
@@ -108,15 +115,39 @@ class Trainer:
         """One batch: code it, teach the discriminators to tell, teach the codec to be like the original."""
         against = self.adversary if self.recipe.started(self.steps, self.done) else None
         self._set_lr(lr_factor(self.recipe, self.steps, self.done))
-        real = next(self.batches)
-        with self.stepper.autocast():
-            coded = self.generator(real)
-        wave = coded.wave.float()  # losses and their gradients want all digits
-        if against:
-            self.meter.add(against.learn(real, wave))
-        self._teach(real, wave, coded.quantized, against)
-        self.average.update(self.codec, self.steps)
+        real, heard = self._draw()
+        if against and self.warming:
+            self._warm(against, real, heard)
+        else:
+            with self.stepper.autocast():
+                coded = self.generator(heard)
+            wave = coded.wave.float()  # losses and their gradients want all digits
+            if against and self._taught():
+                self.meter.add(against.learn(real, wave))
+            self._teach(real, wave, coded.quantized, against)
+            self.average.update(self.codec, self.steps)
         self.steps += 1
+
+    def _draw(self) -> tuple[Tensor, Tensor]:
+        """A batch, and what the codec hears of it."""
+        if self.noise is None:
+            real = next(self.batches)
+            return real, real
+        place = self.batches.crops.samples
+        real = next(self.batches)
+        return real, self.noise(real, place)
+
+    def _taught(self) -> bool:
+        """Whether the discriminators learn at this step: evenly spread where they sit some out."""
+        share = self.recipe.discriminator_share
+        return math.floor((self.steps + 1) * share) > math.floor(self.steps * share)
+
+    def _warm(self, against: Adversary, real: Tensor, heard: Tensor) -> None:
+        """Fresh discriminators learn to judge a codec that is good already, and that stands still meanwhile."""
+        with torch.no_grad():
+            wave = self.average.model(heard).wave.float()
+        self.meter.add(against.learn(real, wave))
+        self.warming -= 1
 
     def _teach(self, real: Tensor, wave: Tensor, quantized: Quantized, against: Adversary | None) -> None:
         """One step of the codec."""
@@ -170,7 +201,7 @@ class Trainer:
     @torch.no_grad()
     def validate(self) -> tuple[float, dict[str, float], Tensor]:
         """The averaged codec on clips it never learns from, all levels on: weighted loss, its terms, coded clips."""
-        wave = self.average.model(self.validation).wave
+        wave = self.average.model(self.noisy).wave
         terms = self.terms(Pair(self.validation, wave))
         return float(self.terms.weighted(terms)), {name: float(term) for name, term in terms.items()}, wave
 
@@ -210,6 +241,7 @@ class Trainer:
             "skipped": self.guard.skipped,
             "alarms": sorted(self.alarms.on),
             "processes": self.accelerator.num_processes,
+            "warming": self.warming,
             "scales": {name: stepper.state_dict() for name, stepper in self._steppers().items()},
         }
         store.write_state(folder, state)
@@ -225,6 +257,7 @@ class Trainer:
                 store.restore_optimizer(stepper.optimizer, checkpoint.tensors(f"{name}_optimizer"))
                 stepper.load_state_dict(state["scales"].get(name, {}))
         self.steps = self.saved = int(state["step"])
+        self.warming = int(state.get("warming", 0))
         self.clock.resume(state["seconds"])
         self.batches.load_state_dict(state["data"])
         self.guard.skipped, self.alarms = state["skipped"], Alarms(state["alarms"], state["skipped"])

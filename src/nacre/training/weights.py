@@ -6,7 +6,9 @@ any, and `recipe.toml`. Weights have 16 bits, or 8 where the recipe says so; tho
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -14,9 +16,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ..codecs.base import Codec
+from ..codecs.hilcodec import HILCodec
 from ..codes import CodecInfo
 from ..converters.eight_bits import unpack
-from ..converters.keys import coding_keys
+from ..converters.keys import LEARNING
 from ..converters.to_onnx import export
 from ..errors import DamagedError, InputError, MissingError
 from ..onnx_runtime import WEIGHTS
@@ -28,11 +31,16 @@ from .recipe import read_recipe
 DISCRIMINATORS = "discriminators.safetensors"
 
 
-def finish(run: str | Path, folder: str | Path, best: bool = False) -> CodecInfo:
-    """Export the averaged weights of a run's last (or best) checkpoint to `folder`; returns the codec's info."""
+def finish(run: str | Path, folder: str | Path, best: bool = False, overrides: Iterable[str] = ()) -> CodecInfo:
+    """Export the averaged weights of a run's last (or best) checkpoint to `folder`; returns the codec's info.
+
+    Of a run of several stages these are the last stage's. `overrides` change the recipe it was trained by in what
+    counts only now, such as `weight_bits=8`.
+    """
     folder = Path(folder)
-    checkpoint = Checkpoints(run).best() if best else Checkpoints(run).last()
-    recipe = read_recipe(checkpoint.folder / RECIPE)
+    checkpoints = Checkpoints(last_stage(run))
+    checkpoint = checkpoints.best() if best else checkpoints.last()
+    recipe = read_recipe(checkpoint.folder / RECIPE, overrides)
     codec = recipe.build()
     codec.load_state_dict(checkpoint.tensors("average"))
     info = export(codec.fold(), folder, recipe.weight_bits)
@@ -43,20 +51,75 @@ def finish(run: str | Path, folder: str | Path, best: bool = False) -> CodecInfo
     return info
 
 
-def load_generator(codec: Codec, folder: str | Path) -> None:
-    """Weights of `folder` into `codec`, to go on from: its codebooks learn on and do not start anew."""
-    tensors = _read(Path(folder) / WEIGHTS)
-    expected = {name: codec.state_dict()[name].shape for name in coding_keys(codec)}
-    found = {name: tensor.shape for name, tensor in tensors.items()}
-    if found != expected:
-        odd = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
-        raise InputError(
-            f"the weights in {folder} are not those of the recipe's codec: {', '.join(odd[:4])} differ; "
-            f"train with the recipe beside them, {Path(folder) / RECIPE}"
-        )
-    codec.load_state_dict(tensors, strict=False)
-    for book in codec.modules():
-        if isinstance(book, Codebook):
+def load_generator(codec: Codec, place: str | Path, fresh: Collection[str] = ()) -> list[str]:
+    """Weights of a folder or of a run into `codec`, to go on from: its codebooks learn on and do not start anew.
+
+    Weights that were folded for use are taken apart again. Of the parts named in `fresh` those that do not fit begin
+    anew, with a sentence for each.
+    """
+    tensors = _weights_at(Path(place))
+    for skipped in dict.fromkeys(((), tuple(fresh))):
+        weights = {name: tensor for name, tensor in tensors.items() if name.partition(".")[0] not in skipped}
+        if _fits(codec, weights, skipped):
+            _fill(codec, weights)
+        elif (plain := _unfolded(codec, weights, skipped)) is not None:
+            _fill(codec, plain)
+        else:
+            continue
+        return [f"the {part} starts anew: that of {place} is another" for part in skipped]
+    found, expected = (_shapes(each) for each in (_coding(tensors), codec.state_dict()))
+    odd = sorted(name for name in found.keys() | _coding(expected) if found.get(name) != expected.get(name))
+    raise InputError(
+        f"the weights in {place} are not those of the recipe's codec: {', '.join(odd[:4])} differ; "
+        f"train with the recipe beside them, {Path(place) / RECIPE}"
+    )
+
+
+def _weights_at(place: Path) -> dict[str, Tensor]:
+    """What a folder of weights holds, or the averaged codec of a run's last checkpoint."""
+    if not (place / WEIGHTS).is_file() and (found := Checkpoints(last_stage(place)).all()):
+        return found[-1].tensors("average")
+    return _read(place / WEIGHTS)
+
+
+def last_stage(run: str | Path) -> Path:
+    """The folder of the last stage that a run of several came to; of one stage the run itself."""
+    stages = [folder for folder in Path(run).glob("stage-*") if Checkpoints(folder).all()]
+    return max(stages, key=lambda folder: (len(folder.name), folder.name), default=Path(run))
+
+
+Table = TypeVar("Table", Tensor, torch.Size)
+
+
+def _coding(tensors: Mapping[str, Table]) -> dict[str, Table]:
+    """Without what codebooks remember between steps."""
+    return {name: value for name, value in tensors.items() if name.rpartition(".")[2] not in LEARNING}
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
+
+
+def _fits(codec: Codec, weights: Mapping[str, Tensor], skipped: Collection[str]) -> bool:
+    expected = {name: value for name, value in codec.state_dict().items() if name.partition(".")[0] not in skipped}
+    return _shapes(_coding(weights)) == _shapes(_coding(expected))
+
+
+def _unfolded(codec: Codec, weights: Mapping[str, Tensor], skipped: Collection[str]) -> dict[str, Tensor] | None:
+    """Folded weights as `codec` has them but for weight norm; None where they are not such."""
+    plain: Codec = type(codec)(codec.config, codec.info.name).fold()
+    if not _fits(plain, weights, skipped):
+        return None
+    plain.load_state_dict(weights, strict=False)
+    if isinstance(plain, HILCodec):
+        plain.unfold()
+    return {name: plain.state_dict()[name] for name in weights}
+
+
+def _fill(codec: Codec, weights: Mapping[str, Tensor]) -> None:
+    codec.load_state_dict(weights, strict=False)
+    for path, book in codec.named_modules():
+        if isinstance(book, Codebook) and f"{path}.entries" in weights and f"{path}.started" not in weights:
             _go_on(book)
 
 
@@ -71,10 +134,14 @@ def _go_on(book: Codebook) -> None:
 
 def load_discriminators(model: Discriminators, folder: str | Path) -> list[str]:
     """Weights of `folder` into those families of `model` that it has; a sentence for each that starts fresh."""
-    path = Path(folder) / DISCRIMINATORS
-    if not path.is_file():
+    path, found = Path(folder) / DISCRIMINATORS, Checkpoints(last_stage(folder)).all()
+    if path.is_file():
+        tensors = _read(path)
+    elif found and found[-1].has("discriminators"):
+        tensors = found[-1].tensors("discriminators")
+    else:
         return [f"no {DISCRIMINATORS} in {folder}: the discriminators start fresh"]
-    tensors, notes = _read(path), []
+    notes = []
     for name, family in model.families.items():
         prefix = f"families.{name}."
         part = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}

@@ -8,6 +8,8 @@ from .stft import (
     MultiResolutionConfig,
     MultiScaleSTFT,
     MultiScaleSTFTConfig,
+    ResidualSTFT,
+    ResidualSTFTConfig,
 )
 from .waveform import MULTI_PERIOD, MULTI_SCALE, MultiPeriod, MultiPeriodConfig, MultiScale, MultiScaleConfig
 
@@ -28,6 +30,8 @@ __all__ = [
     "MultiScaleConfig",
     "MultiScaleSTFT",
     "MultiScaleSTFTConfig",
+    "ResidualSTFT",
+    "ResidualSTFTConfig",
     "SubBand",
     "SubBandConfig",
     "level",

@@ -37,6 +37,7 @@ class MultiScaleSTFTConfig:
 MULTI_SCALE_STFT: dict[str, MultiScaleSTFTConfig] = {
     # Défossez et al. 2022 (arXiv 2210.13438); its package leaves the first layer without norm
     "encodec": MultiScaleSTFTConfig(first_norm="none"),
+    "encodec-48k": MultiScaleSTFTConfig((4096, 2048, 1024, 512, 256), first_norm="none"),
     # Ahn et al. 2024 (arXiv 2405.04752)
     "hilcodec": MultiScaleSTFTConfig((128, 256, 512, 1024), channels=16, growth=2),
     # Jang et al. 2021 (UnivNet, arXiv 2106.07889)
@@ -83,6 +84,58 @@ def _stft_stack(config: MultiScaleSTFTConfig) -> Stack:
     wider = min(config.channels * config.growth ** len(config.dilations), config.max_channels)
     layers.append(_conv(channels, wider, (3, 3)))
     return Stack(layers, _conv(wider, 1, (3, 3)), config.slope)
+
+
+@dataclass(frozen=True)
+class ResidualSTFTConfig:
+    """One spectrum, and the units that shrink it."""
+
+    window: int = 1024  # samples
+    hop: int = 256
+    channels: int = 32
+    growth: tuple[int, ...] = (2, 2, 1, 2, 1, 2)  # channels of each unit over those before it
+    time_strides: tuple[int, ...] = (1, 2, 1, 2, 1, 2)  # of each unit; over frequency all take 2
+    slope: float = 0.3
+
+
+class ResidualSTFT(Discriminator):
+    """One complex spectrum through residual units that halve it over frequency, and every second one over time.
+
+    Zeghidour et al. 2021 (SoundStream, arXiv 2107.03312, figure 5). Weight norm and the slope are ours: the paper
+    names none.
+    """
+
+    def __init__(self, config: ResidualSTFTConfig | None = None) -> None:
+        super().__init__()
+        config = config or ResidualSTFTConfig()
+        self.spectrum = Spectrum(Resolution(config.window, config.hop, config.window), padding="none", normalised=True)
+        width, bins = config.channels, config.window // 2
+        layers: list[nn.Module] = [normed(nn.Conv2d(2, width, 7, padding=3))]
+        for growth, stride in zip(config.growth, config.time_strides, strict=True):
+            layers.append(_ResidualUnit(width, growth * width, stride, config.slope))
+            width, bins = growth * width, bins // 2
+        self.stack = Stack(layers, normed(nn.Conv2d(width, 1, (1, bins))), config.slope)
+
+    def forward(self, wave: Tensor) -> list[DiscriminatorOutput]:
+        spectrum = self.spectrum(wave)[:, :-1]  # without the highest bin, so that halves are whole
+        return [self.stack(torch.stack([spectrum.real, spectrum.imag], dim=1).transpose(2, 3).contiguous())]
+
+
+class _ResidualUnit(nn.Module):
+    """Two convolutions, the second one strided, beside a strided one of size 1."""
+
+    def __init__(self, width: int, to: int, stride: int, slope: float) -> None:
+        super().__init__()
+        self.slope = slope
+        self.inside = normed(nn.Conv2d(width, width, 3, padding=1))
+        self.down = normed(nn.Conv2d(width, to, (stride + 2, 4), (stride, 2), padding=1))
+        self.skip = normed(nn.Conv2d(width, to, 1, (stride, 2)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.down(torch.nn.functional.leaky_relu(self.inside(x), self.slope))
+        beside: Tensor = self.skip(x)
+        frames = min(y.shape[2], beside.shape[2])  # an odd number of frames leaves the skip one more
+        return y[:, :, :frames] + beside[:, :, :frames]
 
 
 @dataclass(frozen=True)

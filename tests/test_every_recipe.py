@@ -1,0 +1,139 @@
+"""Every recipe trains: losses are numbers, what should learn moves, what is held stays to the bit, resuming is exact.
+
+Small scale, and narrower still: what is proved hangs on losses, schedules, stages and layers, not on widths.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_run import make_sound
+
+from nacre.training.checkpoint import Checkpoints
+from nacre.training.library import names
+from nacre.training.recipe import Recipe
+from nacre.training.run import Data, stage_folder, stages_for, train
+from nacre.training.scale import narrow
+
+os.environ["ACCELERATE_USE_CPU"] = "true"
+THIN = ("periods-academicodec",)  # the quickest family of discriminators
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return make_sound(tmp_path_factory.mktemp("sound"))
+
+
+def tiny(name: str, steps: int, families: tuple[str, ...] = ()) -> tuple[Recipe, ...]:
+    """A recipe at small scale, a sixteenth of its widths, with other discriminators if any are named."""
+    stages = []
+    for stage in stages_for(name, scale="small"):
+        crop = 0.5 if stage.weights.intelligibility else 0.15 if not families else 0.12
+        changed = replace(
+            stage,
+            steps=steps,
+            crop=min(stage.crop, crop),
+            log_every=1,
+            checkpoint_every=max(1, steps - 1),
+            keep_last=9,
+            adversarial_start=1 / steps,
+            batch=2,
+            codec=fewer(stage.codec if name.startswith(("snac", "hificodec")) else narrow(stage.codec, 4)),
+            discriminators=families if families and stage.discriminators else stage.discriminators,
+        )
+        stages.append(changed)
+    return tuple(stages)
+
+
+def fewer(config: Any) -> Any:
+    """A codec's config with few and small codebooks."""
+    has = {field.name for field in fields(config)}
+    changes: dict[str, Any] = {"codebook_size": 32} if "codebook_size" in has else {}
+    if "levels" in has:
+        changes["levels"] = min(config.levels, 4)
+    if "dropout" in has:
+        changes["dropout"] = tuple(count for count in config.dropout if count <= 4)
+    return replace(config, **changes)
+
+
+def figures(run: Path) -> list[dict[str, Any]]:
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: row[name] for name in row if "second" not in name and name != "wait_share"} for row in rows]
+
+
+def check(stages: tuple[Recipe, ...], data: Data, out: Path) -> None:
+    """Losses, and what moves."""
+    train(stages, data, out)
+    before: Path | None = None
+    for stage in stages:
+        run = stage_folder(out, stage)
+        rows = [row for row in figures(run) if "gradient_norm" in row]
+        assert [row["step"] for row in rows] == list(range(1, stage.steps + 1))
+        numbers = [value for row in rows for value in row.values() if isinstance(value, float)]
+        assert all(math.isfinite(value) for value in numbers)
+        assert rows[-1]["skipped"] == 0
+        assert ("adversarial" in rows[-1]) == bool(stage.discriminators)
+        learnt(stage, run, before)
+        before = run
+
+
+def learnt(stage: Recipe, run: Path, before: Path | None) -> None:
+    """Parameters moved, but for parts that are held."""
+    torch.manual_seed(stage.seed)
+    first = Checkpoints(run).all()[0].tensors("generator")
+    last = Checkpoints(run).last().tensors("generator")
+    codec = stage.build()
+    learns = {name for name, _ in codec.named_parameters()}
+    for name, value in last.items():
+        if name.partition(".")[0] in stage.held:
+            assert torch.equal(value, first[name]), name
+            assert before is None or torch.equal(value, Checkpoints(before).last().tensors("average")[name]), name
+    still = {
+        name
+        for name in learns
+        if name.partition(".")[0] not in stage.held and torch.equal(first[name], last[name]) and name in first
+    }
+    assert {name for name in still if not name.endswith("entries")} == set()
+
+
+def resumed(stage: Recipe, data: Data, out: Path) -> None:
+    """From the checkpoint before the last one the same steps lead to the same bits."""
+    run = stage_folder(out, stage)
+    whole, found = Checkpoints(run).last(), Checkpoints(run).all()
+    assert len(found) == 2
+    again = out.with_name(out.name + "-again")
+    target = stage_folder(again, stage) / "checkpoints" / found[0].folder.name
+    target.parent.mkdir(parents=True)
+    found[0].folder.rename(target)
+    if stage.stage:
+        (again / f"stage-{stage.stage - 1}").symlink_to(stage_folder(out, replace(stage, stage=stage.stage - 1)))
+    train(stage, data, again, resume=True)
+    other = Checkpoints(stage_folder(again, stage)).last()
+    assert other.step == whole.step
+    for name in ("generator", "average", "generator_optimizer", *(["discriminators"] if stage.discriminators else [])):
+        ours, theirs = whole.tensors(name), other.tensors(name)
+        assert ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours), name
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_recipe_trains(name: str, sound: Path, tmp_path: Path) -> None:
+    stages, data = tiny(name, 2, THIN), Data(sound, background=sound)
+    check(stages, data, tmp_path / "run")
+    if name in ("audiodec-48k-v2", "audiodec-48k-denoise", "encodec-24k"):
+        resumed(stages[-1], data, tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", names())
+def test_thirty_steps_with_its_own_discriminators(name: str, sound: Path, tmp_path: Path) -> None:
+    stages, data = tiny(name, 30), Data(sound, background=sound)
+    check(stages, data, tmp_path / "run")
+    resumed(stages[-1], data, tmp_path / "run")
