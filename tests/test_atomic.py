@@ -22,6 +22,15 @@ def test_it_appears_when_kept(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+def test_a_block_keeps_what_it_wrote_unless_it_fails(tmp_path: Path) -> None:
+    with WholeFile(tmp_path / "a") as file:
+        file.write(b"all of it")
+    with pytest.raises(ZeroDivisionError), WholeFile(tmp_path / "b") as file:
+        file.write(b"half")
+        1 / 0  # noqa: B018
+    assert [path.name for path in tmp_path.iterdir()] == ["a"] and (tmp_path / "a").read_bytes() == b"all of it"
+
+
 def test_nothing_is_left_when_dropped(tmp_path: Path) -> None:
     target = tmp_path / "a"
     target.write_bytes(b"old")

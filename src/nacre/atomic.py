@@ -13,7 +13,10 @@ from .errors import InputError
 
 
 class WholeFile:
-    """One file to be: `open()` it, write, then `keep()` it; `drop()` leaves nothing behind of what was not kept."""
+    """One file to be: `open()` it, write, then `keep()` it; `drop()` leaves nothing behind of what was not kept.
+
+    Or `with WholeFile(path) as file:`, which keeps what was written unless an error ends it.
+    """
 
     def __init__(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         self.name = os.fspath(path)
@@ -25,6 +28,16 @@ class WholeFile:
         self._overwrite = overwrite
         self._file: BinaryIO | None = None
         self.check()
+
+    def __enter__(self) -> BinaryIO:
+        return self.open()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self.keep()
+        finally:
+            self.drop()
 
     def check(self) -> None:
         """An error when the name is taken or cannot be."""

@@ -194,9 +194,5 @@ def _write(target: str | os.PathLike[str], data: bytes, overwrite: bool) -> None
     if target == "-":
         sys.stdout.buffer.write(data)
         return
-    whole = WholeFile(target, overwrite)
-    try:
-        whole.open().write(data)
-        whole.keep()
-    finally:
-        whole.drop()
+    with WholeFile(target, overwrite) as file:
+        file.write(data)

@@ -266,9 +266,5 @@ def _dac_sound(codec: CodecContract, data: bytes, levels: int) -> tuple[Wave, in
 
 
 def _write(target: str, data: bytes, overwrite: bool) -> None:
-    whole = WholeFile(target, overwrite)
-    try:
-        whole.open().write(data)
-        whole.keep()
-    finally:
-        whole.drop()
+    with WholeFile(target, overwrite) as file:
+        file.write(data)

@@ -37,17 +37,11 @@ class Statistics:
 
     def save(self, path: str | Path) -> None:
         """Write a `.safetensors` file; a name that ends with `.npy` gives AudioDec's own, which cannot say whose."""
-        file = WholeFile(path, overwrite=True)
-        try:
-            with file.open() as out:
-                if Path(path).suffix == ".npy":
-                    np.save(out, np.stack([self.mean, self.scale]), allow_pickle=False)
-                else:
-                    out.write(save({"mean": self.mean, "scale": self.scale}, {ANALYSER_KEY: self.analyser}))
-                out.flush()
-                file.keep()
-        finally:
-            file.drop()
+        with WholeFile(path, overwrite=True) as file:
+            if Path(path).suffix == ".npy":
+                np.save(file, np.stack([self.mean, self.scale]), allow_pickle=False)
+            else:
+                file.write(save({"mean": self.mean, "scale": self.scale}, {ANALYSER_KEY: self.analyser}))
 
     @staticmethod
     def load(path: str | Path) -> Statistics:

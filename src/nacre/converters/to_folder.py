@@ -31,12 +31,8 @@ def save_folder(codec: Codec, folder: str | Path, overwrite: bool = False) -> Co
         ARCHITECTURE_KEY: architecture_of(codec),
         CONFIG_KEY: json.dumps(asdict(codec.config)),
     }
-    whole = WholeFile(folder / WEIGHTS, overwrite)
-    try:
-        whole.open().write(save(weights, metadata))
-        whole.keep()
-    finally:
-        whole.drop()
+    with WholeFile(folder / WEIGHTS, overwrite) as file:
+        file.write(save(weights, metadata))
     return codec.info
 
 
