@@ -14,6 +14,7 @@ from ..atomic import WholeFile
 from ..batch import Watcher
 from .campaign import Campaign, Plan, run
 from .intervals import Interval
+from .page import Sheet, build
 from .plugins import find_metric
 from .scores import plain, save
 from .summary import Row, Summary, scores_of, summarise
@@ -124,13 +125,9 @@ def headline(report: Report) -> str:
 
 def markdown(report: Report) -> str:
     """The whole report but for single clips, as Markdown."""
-    campaign, summary = report.campaign, report.summary
+    campaign = report.campaign
     parts = [f"# {headline(report)}", EXPLAINED, as_markdown(quality_table(report))]
-    for title, table in (
-        ("Speed and weight, one thread", speed_table(report.timings)),
-        ("Codebooks", level_table(summary)),
-        ("Pairs of codecs", test_table(summary)),
-    ):
+    for title, table in _tables(report):
         parts += [f"## {title}", as_markdown(table)] if table else []
     parts += (
         ["## Left out", "\n".join(f"- {_escape(line)}" for line in left_out(campaign))] if left_out(campaign) else []
@@ -199,10 +196,27 @@ def make(plan: Plan, watcher: Watcher, timed: bool = True) -> Report:
 
 def write(report: Report, folder: Path) -> list[Path]:
     """Write all files of a report; where they are."""
-    places = [folder / "report.json", folder / "report.md"]
+    places = [folder / f"report.{kind}" for kind in ("json", "md", "html")]
     save(places[0], figures(report))
     _write_text(places[1], markdown(report))
+    _write_text(places[2], page(report))
     return places
+
+
+def page(report: Report) -> str:
+    """The whole report as HTML."""
+    campaign, summary = report.campaign, report.summary
+    tables = [("All figures", quality_table(report)), *_tables(report)]
+    sheet = Sheet(headline(report), EXPLAINED, tables, left_out(campaign), versions())
+    return build(campaign, summary, report.timings, sheet)
+
+
+def _tables(report: Report) -> list[tuple[str, list[list[str]]]]:
+    return [
+        ("Speed and weight, one thread", speed_table(report.timings)),
+        ("Codebooks", level_table(report.summary)),
+        ("Pairs of codecs", test_table(report.summary)),
+    ]
 
 
 def versions() -> dict[str, str]:
