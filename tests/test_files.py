@@ -258,7 +258,7 @@ def test_files_of_earlier_codecs_are_pointed_to_what_decodes_them(tmp_path: Path
         raise AssertionError
 
     source = Path(__file__).parent / "golden" / "legacy" / name
-    with pytest.raises(InputError, match="`nacre decode` and nacre.legacy_files"):
+    with pytest.raises(InputError, match="`nacre decode` and nacre"):
         decode_file(never, source, tmp_path / "a.wav")
 
 
