@@ -22,6 +22,7 @@ FLOORS = {
     "__init__": 9,  # the face: names only, each loaded when asked for
     "__main__": 8,
     "cli": 7,
+    "listen": 7,  # the verbs of `nacre listen`, which cli takes in
     **dict.fromkeys(("training", "evaluation", "server", "corpus"), 6),  # wings
     **dict.fromkeys(("arguments", "contents", "demonstration", "display", "guard"), 6),  # what the verbs show
     "legacy_files": 6,  # what files does, for the files of earlier codecs
@@ -33,7 +34,13 @@ FLOORS = {
     "errors": 0,
 }
 # the same floor, one way
-NEIGHBOURS = {("contract", "codes"), ("audio", "contract"), ("guard", "display"), ("converters", "lyra")}
+NEIGHBOURS = {
+    ("contract", "codes"),
+    ("audio", "contract"),
+    ("guard", "display"),
+    ("converters", "lyra"),
+    ("cli", "listen"),
+}
 TORCH_ROOMS = {"nn", "quantizers", "codecs", "converters", "training"}
 NEEDS_AN_EXTRA = {"evaluation", "server", "corpus"}
 TORCH_FREE = FLOORS.keys() - TORCH_ROOMS - NEEDS_AN_EXTRA

@@ -30,8 +30,8 @@ def low_pass(wave: Wave, sample_rate: int, corner: float) -> Wave:
     stop = min(corner * _STOP, sample_rate / 2)
     if stop <= corner * 1.05:
         raise InputError(f"an anchor of {corner:g} Hz needs sound sampled above {2.1 * corner:g} Hz, got {sample_rate}")
-    # 60 dB at 8.3/7 already: with the window's width below, 25 dB at 8/7 follow
-    edge = corner + 0.65 * (stop - corner)
+    # 60 dB are reached a little above 8/7 already, so that 25 dB are at 8/7
+    edge = corner + 0.55 * (stop - corner)
     taps = 2 * int(np.ceil(3.7 * sample_rate / (edge - corner) / 2)) + 1
     place = np.arange(taps) - taps // 2
     middle = (corner + edge) / sample_rate

@@ -1,0 +1,67 @@
+"""The verbs of `nacre listen`: new, export, results, and how they say no."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from listening_test import folders
+
+from nacre.cli import run
+from nacre.evaluation.listening.making import Entrant
+from nacre.evaluation.listening.plan import ANSWERS, read_plan
+from nacre.evaluation.listening.store import Answer, Store
+from nacre.listen import parse_entrant
+
+
+def built(place: Path, *more: str) -> Path:
+    folders(place, 1)
+    words = ["listen", "new", str(place / "test"), "--data", str(place / "data"), "--title", "Mine"]
+    words += ["--codec", f"first={place / 'bad'}", "--codec", f"second={place / 'fair'}", *more]
+    assert run(words) == 0
+    return place / "test"
+
+
+def test_a_test_is_built_exported_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = built(tmp_path)
+    assert "1 pages of mushra" in capsys.readouterr().out
+    plan = read_plan(folder)
+    assert (plan.title, plan.codecs) == ("Mine", ["first", "second"])
+    store = Store(folder / ANSWERS)
+    for name, reference in (("Ada", 100), ("Bo\x1b[2J", 20)):
+        said = {"reference": reference, "anchor35": 10, "anchor70": 50, "first": 30, "second": 70}
+        store.keep(Answer(store.join(name).id, 0, {key: float(score) for key, score in said.items()}))
+    store.close()
+    assert run(["listen", "results", str(folder), "--figure", str(tmp_path / "f.svg")]) == 0
+    told = capsys.readouterr()
+    assert "2 came, 1 count" in told.out and "second" in told.out and "70.00" in told.out
+    assert "Bo?[2J is left out: rated the hidden reference below 90 in 100% of trials" in told.err
+    assert (tmp_path / "f.svg").read_text("utf-8").startswith("<svg")
+    assert run(["listen", "results", str(folder), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["scores"][0]["interval"]["low"] is None  # one listener: no interval
+    assert run(["listen", "export", str(folder), str(tmp_path / "web")]) == 0
+    assert (tmp_path / "web" / "configs" / "test.yaml").is_file()
+
+
+def test_mistakes_are_told_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = built(tmp_path, "--kind", "ab")
+    capsys.readouterr()
+    new = ["listen", "new", str(tmp_path / "x"), "--data", str(tmp_path / "data"), "--codec", "a@1k"]
+    for words, said in (
+        ([*new, "--kind", "mos"], "no kind of test 'mos'"),
+        ([*new[:-1], "a=absent"], "expected LABEL=FOLDER"),
+        ([*new[:-1], "pearl-24k@fast"], "a bitrate looks like"),
+        (["listen", "results", str(tmp_path)], "is no listening test"),
+        (["listen", "serve", str(tmp_path), "--host", "127.0.0.1"], "is no listening test"),
+        (["listen", "export", str(folder), str(tmp_path / "web")], "no page that compares"),
+    ):
+        assert run(words) == 1
+        assert said in capsys.readouterr().err
+
+
+def test_entrants_are_codecs_with_bitrates_or_folders(tmp_path: Path) -> None:
+    assert parse_entrant("pearl-24k@1.5k") == Entrant("pearl-24k 1.5k", codec="pearl-24k", bitrate=1500)
+    assert parse_entrant("pearl-24k") == Entrant("pearl-24k", codec="pearl-24k")
+    assert parse_entrant(f"ours={tmp_path}") == Entrant("ours", folder=tmp_path)
