@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from . import __version__, arguments, guard
+from . import __version__, arguments, guard, listen
 from .arguments import (
     Bitrate,
     Force,
@@ -60,6 +60,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.add_typer(listen.app, name="listen")
 
 
 @app.callback(invoke_without_command=True, epilog=EXAMPLES)
