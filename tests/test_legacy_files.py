@@ -62,6 +62,9 @@ def test_ecdc_there_and_back(here: Path, capfd: Captured) -> None:
     codec, wave = load("encodec-24k", file="e.th"), read("talk.wav").samples
     said = codec.decode(codec.encode(wave, 4))
     assert np.array_equal(read("back.wav").samples, said)
+    assert call("convert", "talk.ecdc", "moved.nac") == 0  # which knows no more of who made it
+    assert call("decode", "moved.nac", "moved.wav", "--encoding", "float32", "--from", "e.th") == 0
+    assert np.array_equal(read("moved.wav").samples, said)
     assert "4 of 32" in (call("info", "talk.ecdc"), capfd.readouterr().out)[1]
     words = (
         "decode",
@@ -152,6 +155,9 @@ def test_lyra_needs_no_torch_and_its_bitrate(here: Path, capfd: Captured) -> Non
     assert call("info", "talk.lyra", "-b", "6000") == 0
     assert "30 of 46" in capfd.readouterr().out
     assert call("decode", "talk.lyra", "a.wav", *model, "-b", "6k", "--encoding", "float32") == 0
+    assert call("convert", "talk.lyra", "moved.nac", "-b", "6k") == 0
+    assert call("convert", "moved.nac", "again.lyra") == 0
+    assert Path("again.lyra").read_bytes() == Path("talk.lyra").read_bytes()
     codec = load("lyra-v2", file="coeffs")
     codes = codec.encode(read("talk.wav", 16_000).samples, 30)
     whole = replace(codes, length=codes.frames * 320)

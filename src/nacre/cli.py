@@ -204,18 +204,21 @@ def list_models(
 
 @app.command()
 def convert(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="A .nac, .ecdc or .dac file, or -; or a model.")],
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="A .nac, .ecdc, .dac or .lyra file, or -; or a model.")
+    ],
     target: Annotated[str, typer.Argument(metavar="OUTPUT", help="Its suffix says the container; or a folder.")],
     to: Annotated[
         str,
         typer.Option(
             metavar="KIND",
-            help="Codes: nac, nac0 (the .nac of 2023), ecdc, dac. A model: nacre, onnx, hf, or its project's name.",
+            help="Codes: nac, nac0 (.nac of 2023), ecdc, dac, lyra. A model: nacre, onnx, hf, or its project's name.",
         ),
     ] = "",
     codec: Annotated[
         str, typer.Option("--codec", metavar="NAME", help="The model of a .dac, or of weights, that do not name it.")
     ] = "",
+    bitrate: LyraBitrate = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -229,7 +232,8 @@ def convert(
         else:
             print_table([("converted", exported.model, "->", target, f"as {exported.kind}")])
         return
-    moved = contents.convert_file(source, target, to or None, codec or None, overwrite=force)
+    rate = parse_bitrate(bitrate) if bitrate else None
+    moved = contents.convert_file(source, target, to or None, codec or None, overwrite=force, bitrate=rate)
     if moved.dropped_tags:
         show_error(f"{target}: this container has no room for the tags {', '.join(moved.dropped_tags)}")
     if json:

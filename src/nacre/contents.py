@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
@@ -21,7 +21,7 @@ from .errors import InputError, NacreError
 from .files import RATE, SAMPLES, describe, tagged
 
 LOUDNESS = "input_db"  # the tag for what a `.dac` says of the loudness before coding, in LUFS
-KINDS = {"nac": ".nac", "nac0": ".nac", "ecdc": ".ecdc", "dac": ".dac"}  # nac0 is the `.nac` of 2023
+KINDS = {"nac": ".nac", "nac0": ".nac", "ecdc": ".ecdc", "dac": ".dac", "lyra": ".lyra"}  # nac0 is the `.nac` of 2023
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,15 @@ def convert_file(
     container: str | None = None,
     codec: str | None = None,
     overwrite: bool = False,
+    bitrate: float | None = None,
 ) -> Moved:
     """Move the codes of `source` into another container; the codes stay as they are, so the codec does.
 
-    `container` is one of `KINDS`; by default the suffix of `target` says it. `codec` names the model of a `.dac`.
+    `container` is one of `KINDS`; by default the suffix of `target` says it. `codec` names the model of a `.dac`,
+    `bitrate` is that of a `.lyra`.
     """
     kind = _check_kind(target, container)
-    codes, tags = _read(source, codec)
+    codes, tags = _read(source, codec, bitrate)
     if target != "-" and os.path.exists(target) and not overwrite:
         raise InputError(f"{os.fspath(target)} exists; overwrite it with --force or choose another name")
     kept = set(tags) if kind == "nac" else {RATE, SAMPLES}
@@ -81,7 +83,12 @@ def convert_file(
         _write(target, legacy.write_dac(codes, _dac_metadata(tags)), overwrite)
         kept.add(LOUDNESS)
     else:
-        _write(target, legacy.write_ecdc(codes) if kind == "ecdc" else legacy.write_nac0(codes), overwrite)
+        writers: dict[str, Callable[[Codes], bytes]] = {
+            "ecdc": legacy.write_ecdc,
+            "lyra": legacy.write_lyra,
+            "nac0": legacy.write_nac0,
+        }
+        _write(target, writers[kind](codes), overwrite)
     dropped = tuple(sorted(set(tags) - kept))
     name, levels = codes.info.name, len(codes.levels)
     return Moved(os.fspath(source), os.fspath(target), kind, name, levels, codes.seconds, dropped)
@@ -142,16 +149,19 @@ def _check_kind(target: str | os.PathLike[str], container: str | None) -> str:
     if target == "-":
         return container or "nac"
     if suffix not in KINDS.values():
-        raise InputError(f"{os.fspath(target)}: codes go into .nac, .ecdc or .dac files; choose a name that ends so")
+        raise InputError(
+            f"{os.fspath(target)}: codes go into .nac, .ecdc, .dac or .lyra files; choose a name that ends so"
+        )
     if container is not None and KINDS[container] != suffix:
         raise InputError(f"{container} codes go into a {KINDS[container]} file, got {os.fspath(target)}; rename it")
     return container or suffix[1:]
 
 
-def _read(source: str | os.PathLike[str], codec: str | None) -> tuple[Codes, dict[str, str]]:
+def _read(source: str | os.PathLike[str], codec: str | None, bitrate: float | None) -> tuple[Codes, dict[str, str]]:
     with _opened(source) as file:
-        if legacy.sniff(file.peek(6)[:6]) is not None:
-            return _read_legacy(source, legacy.read(file, codec))
+        kind = legacy.kind_of(source, file.peek(6)[:6])
+        if kind is not None:
+            return _read_legacy(source, legacy.read(file, codec, bitrate=legacy.lyra_bitrate(kind, bitrate)))
         with NacReader(file) as reader:
             codes = reader.read()
             if reader.damage:
@@ -163,7 +173,7 @@ def _read(source: str | os.PathLike[str], codec: str | None) -> tuple[Codes, dic
 def _read_legacy(source: str | os.PathLike[str], old: legacy.LegacyFile) -> tuple[Codes, dict[str, str]]:
     if old.window:
         raise InputError(
-            f"{os.fspath(source)} was coded in windows of {old.window} frames, which only DAC's own decoder can join; "
+            f"{os.fspath(source)} was coded in windows of {old.window} frames, which only `nacre decode` can join; "
             "write it again in one piece (dac encode with a longer --win_duration), or keep it as it is"
         )
     if old.kind != "dac":

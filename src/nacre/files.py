@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .audio import KINDS, MAX_RATE, MIN_RATE, AudioReader, AudioWriter, RawFormat, Resampler, open_audio
-from .codes import CodecInfo
+from .codes import CodecInfo, Codes
 from .container.reader import Damage, NacReader
 from .container.writer import NacWriter
 from .contract import CodecContract, Wave
@@ -200,6 +200,7 @@ class _Stretch:
     def _decoded(self, codec: CodecContract, reader: NacReader) -> Iterator[Wave]:
         stream, codes = codec.stream(), None
         for codes in reader.packets():
+            codes = vouched(codec, codes)
             yield stream.decode(codes.head(self.levels))
         if codes is not None and codec.info.lookahead:
             yield stream.decode(codes.head(self.levels).cut(codes.frames, codes.frames), last=True)
@@ -228,9 +229,15 @@ def check_target(target: Place) -> None:
         raise InputError(f"{os.fspath(target)}: encoded sound goes into a .nac file; choose a name that ends so")
 
 
+def vouched(codec: CodecContract, codes: Codes) -> Codes:
+    """`codes` as those of `codec`: of what came from an older file nobody knows which weights made it."""
+    return codes if codec.decodes(codes.info) else codes.made_by(codec.info)
+
+
 def check_maker(codec: CodecContract, file: CodecInfo) -> None:
-    """An error unless the codec is the one that made the file, or takes its codes as its own."""
-    if not codec.decodes(file):
+    """An error unless the codec is the one that made the file, may have been, or takes its codes as its own."""
+    unknown = not file.digest and file.name == codec.info.name
+    if not unknown and not codec.decodes(file):
         raise InputError(
             f"the file was made by {file.name} {file.digest}, the codec at hand is {codec.info.name} "
             f"{codec.info.digest}; "

@@ -24,7 +24,7 @@ from .codes import CodecInfo, Codes
 from .container import legacy
 from .contract import CodecContract, Wave
 from .errors import InputError
-from .files import BLOCK_SECONDS, DecodeOptions, EncodeOptions, Outcome, Progress, output_rate
+from .files import BLOCK_SECONDS, DecodeOptions, EncodeOptions, Outcome, Progress, output_rate, vouched
 from .files import decode_file as decode_nac
 from .files import encode_file as encode_nac
 
@@ -198,8 +198,7 @@ def _sound_of(kind: legacy.Kind, data: bytes, shelf: Shelf, options: DecodeOptio
     if kind == "dac":
         wave, rate = _dac_sound(codec, data, levels)
         return _Sound(codec.info, iter([wave]), rate, wave.shape[1], wave.shape[2] / rate, levels)
-    codes = codes if codec.decodes(codes.info) else codes.made_by(codec.info)
-    info = codec.info
+    codes, info = vouched(codec, codes), codec.info
     return _Sound(info, _decoded(codec, codes.head(levels)), info.sample_rate, info.channels, codes.seconds, levels)
 
 

@@ -139,11 +139,11 @@ def download(model: Model) -> Path:
                 finally:
                     bar.close()
             for member in model.members:
-                unpack(archive, member, folder / _plain(member))
+                unpack(archive, member, folder / model.name / _plain(member))
         except NacreError as error:
             raise type(error)(f"{model.name}: {error}; a file that you have does as well: {_ways(model)}") from error
     paths = _paths(model)
-    return paths[0] if len(paths) == 1 else folder
+    return paths[0] if len(paths) == 1 else folder / model.name if model.members else folder
 
 
 def announcement(model: Model) -> str:
@@ -239,9 +239,10 @@ def _fetched(model: Model) -> Path:
 
 
 def _paths(model: Model) -> list[Path]:
-    """The files in the cache that a model is read from."""
+    """The files in the cache that a model is read from; what others unpacked does not lie among them."""
     folder = store(model)
-    return [folder / _plain(member) for member in model.members] or [folder / remote.name for remote in model.files]
+    members = [folder / model.name / _plain(member) for member in model.members]
+    return members or [folder / remote.name for remote in model.files]
 
 
 def _plain(member: str) -> str:

@@ -13,13 +13,16 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..atomic import WholeFile
+from ..codecs.audiodec import AudioDec
 from ..codecs.base import Codec
 from ..codecs.dac import DAC
 from ..codecs.encodec import EnCodec
+from ..codecs.snac import SNAC
+from ..codecs.vocos import TokenVocos
 from ..contract import CodecContract
 from ..errors import InputError, NacreError
 from ..onnx_runtime import WEIGHTS
-from . import from_dac, from_encodec
+from . import from_audiodec, from_dac, from_encodec, from_snac
 from .from_safetensors import architecture_of
 from .to_folder import save_folder
 
@@ -34,6 +37,7 @@ ORIGINALS = {  # architecture: what makes its tensors, and the names under which
     "mimi": ("from_mimi.to_mimi", ""),
     "wavtokenizer": ("from_wavtokenizer.to_wavtokenizer", "state_dict"),
     "nac2023": ("from_nac2023.to_nac2023", "model_state_dict"),
+    "vocos": ("from_vocos.to_vocos", ""),
 }
 HUGGING_FACE = ("dac", "encodec", "mimi")  # architectures that `transformers` has
 CONFIG = "config.json"
@@ -41,14 +45,16 @@ CONFIG = "config.json"
 
 def save_as(codec: CodecContract, target: str | Path, kind: str = "nacre", overwrite: bool = False) -> None:
     """Write `codec` to `target`: a folder for "nacre", "onnx" and "hf", else the file that the project `kind` loads."""
-    if not isinstance(codec, Codec):
+    if not isinstance(codec, Codec | TokenVocos):
         raise InputError(f"{codec.info.name} holds no weights that nacre could write; use its files as they are")
     if kind not in kinds(codec):
         raise InputError(
             f"a {codec.info.name} is written as {', '.join(kinds(codec))}, got {kind!r}; name one of these"
         )
     target = Path(target)
-    if kind == "nacre":
+    if isinstance(codec, TokenVocos):
+        _save_original(codec, target, kind, overwrite)
+    elif kind == "nacre":
         save_folder(codec, target, overwrite)
     elif kind == "onnx":
         _save_graphs(codec, target, overwrite)
@@ -61,8 +67,10 @@ def save_as(codec: CodecContract, target: str | Path, kind: str = "nacre", overw
         _save_original(codec, target, kind, overwrite)
 
 
-def kinds(codec: Codec) -> list[str]:
-    """What a codec can be written as."""
+def kinds(codec: Codec | TokenVocos) -> list[str]:
+    """What a codec can be written as; a folder of ours and graphs are for codecs that encode as well."""
+    if isinstance(codec, TokenVocos):
+        return ["vocos"]
     own = architecture_of(codec)
     return ["nacre", "onnx", *([own] * (own in ORIGINALS)), *(["hf"] * (own in HUGGING_FACE))]
 
@@ -77,7 +85,14 @@ def hugging_face(codec: Codec) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return {"model_type": "mimi", "architectures": ["MimiModel"]}, _contiguous(weights)
 
 
-def _save_original(codec: Codec, target: Path, kind: str, overwrite: bool) -> None:
+def _save_original(codec: Codec | TokenVocos, target: Path, kind: str, overwrite: bool) -> None:
+    if isinstance(codec, SNAC) and not target.suffix:
+        _check_absent(target / CONFIG, overwrite)
+        from_snac.save_snac(codec, target)
+        return
+    if isinstance(codec, AudioDec) and codec.config.vocoder is not None:
+        _save_vocoder(codec, target, overwrite)
+        return
     maker, place = ORIGINALS[kind]
     weights = _made(maker, codec)
     if target.suffix == ".safetensors":
@@ -95,11 +110,29 @@ def _save_original(codec: Codec, target: Path, kind: str, overwrite: bool) -> No
     _write(target, lambda file: torch.save(held, file), overwrite)
 
 
+def _save_vocoder(codec: AudioDec, folder: Path, overwrite: bool) -> None:
+    """AudioDec keeps the autoencoder and the vocoder of a model apart, below its `exp`."""
+    if folder.suffix:
+        raise InputError(f"{codec.info.name} is two files in AudioDec's folder exp; name a folder, got {folder}")
+    name = codec.info.name
+    places = from_audiodec.RELEASED.get(name, (f"autoencoder/{name}", f"vocoder/AudioDec_{name}"))
+    parts = (from_audiodec.to_audiodec(codec), from_audiodec.to_audiodec_vocoder(codec))
+    for place, weights in zip(places, parts, strict=True):
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        held = {"model": {"generator": weights}}
+        path = folder / place / "checkpoint-0steps.pkl"
+        _write(path, lambda file, held=held: torch.save(held, file), overwrite)  # type: ignore[misc]
+
+
+def _check_absent(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists; choose another name or allow overwriting")
+
+
 def _save_graphs(codec: Codec, folder: Path, overwrite: bool) -> None:
     if codec.info.lookahead:
         raise InputError(f"{codec.info.name} hears the future, and graphs are for codecs that do not; use --to nacre")
-    if (folder / WEIGHTS).exists() and not overwrite:
-        raise InputError(f"{folder / WEIGHTS} exists; choose another name or allow overwriting")
+    _check_absent(folder / WEIGHTS, overwrite)
     try:
         from .to_onnx import export
     except ImportError as error:
@@ -113,7 +146,7 @@ def _save_graphs(codec: Codec, folder: Path, overwrite: bool) -> None:
         raise InputError(f"a {codec.info.name} cannot be written as ONNX graphs yet: {word}; use --to nacre") from error
 
 
-def _made(maker: str, codec: Codec) -> dict[str, Tensor]:
+def _made(maker: str, codec: Codec | TokenVocos) -> dict[str, Tensor]:
     room, _, name = maker.partition(".")
     weights: dict[str, Tensor] = getattr(import_module(f".{room}", __package__), name)(codec)
     return weights
