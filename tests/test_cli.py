@@ -127,7 +127,7 @@ def test_help_has_examples_and_every_verb_a_page(capfd: Captured) -> None:
         assert call(*words) == 0
         said = capfd.readouterr().out
         assert "nacre encode talks/ coded/ -j 4" in said and "Exit codes: 0 " in said
-    for verb in ("encode", "decode", "info", "models", "convert", "bench", "demo", "train"):
+    for verb in ("encode", "decode", "info", "models", "convert", "bench", "demo", "train", "recipes"):
         assert f"  {verb} " in said
         assert call(verb, "-h") == 0
         page = capfd.readouterr().out

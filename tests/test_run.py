@@ -229,3 +229,20 @@ def test_a_run_says_what_it_is_and_that_little_sound_is_learnt_by_heart(
     told = capsys.readouterr().err
     assert "1 steps of" in told and "of sound\n" in told
     assert "learnt by heart" in told
+
+
+def test_fresh_discriminators_warm_up_before_they_judge(
+    sound: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(small_recipe("steps=1", "adversarial_on_cpu=false"), sound, tmp_path / "first", weights=tmp_path / "weights")
+    settings = ("steps=5", "adversarial_start=0", "discriminator_warmup=3", "checkpoint_every=3", "keep_last=9")
+    train(small_recipe(*settings), sound, tmp_path / "tuned", start=tmp_path / "weights", show=True)
+    told = capsys.readouterr().err
+    assert "start fresh" in told and "learn alone for 3 steps" in told
+    lines = [row for row in rows(tmp_path / "tuned") if "discriminator" in row]
+    assert ["adversarial" in row for row in lines] == [False] * 3 + [True] * 2
+    warm, done = (each.tensors("generator") for each in Checkpoints(tmp_path / "tuned").all())
+    start = small_recipe().build()
+    run_module.load_generator(start, tmp_path / "weights")
+    assert all(torch.equal(value, warm[name]) for name, value in start.state_dict().items())
+    assert not all(torch.equal(warm[name], value) for name, value in done.items())

@@ -11,12 +11,14 @@ from safetensors.torch import load_file, save_file
 from small_run import small_recipe
 
 from nacre.codecs.base import Codec
+from nacre.converters.to_folder import save_folder
 from nacre.errors import DamagedError, InputError, MissingError
 from nacre.onnx_runtime import OnnxCodec
 from nacre.training import checkpoint as store
 from nacre.training.adversary import build_discriminators
 from nacre.training.checkpoint import Checkpoints
 from nacre.training.recipe import read_recipe
+from nacre.training.run import stages_for
 from nacre.training.weights import finish, load_discriminators, load_generator
 
 RECIPE = small_recipe()
@@ -115,12 +117,40 @@ def test_no_weights_and_broken_weights(tmp_path: Path) -> None:
 
 def test_weights_of_eight_bits_are_trained_on_like_others(tmp_path: Path) -> None:
     codec_and_run(tmp_path / "run")
-    recipe = tmp_path / "run" / "checkpoints" / "step-00000007" / "recipe.toml"
-    recipe.write_text(recipe.read_text().replace("weight_bits = 16", "weight_bits = 8"))
-    finish(tmp_path / "run", tmp_path / "weights")
+    finish(tmp_path / "run", tmp_path / "weights", overrides=["weight_bits=8"])
+    assert read_recipe(tmp_path / "weights" / "recipe.toml").weight_bits == 8
     stored = load_file(tmp_path / "weights" / "model.safetensors")
     assert any(tensor.dtype is torch.int8 for tensor in stored.values())
     codec, onnx = RECIPE.build().eval(), OnnxCodec(tmp_path / "weights")
     load_generator(codec, tmp_path / "weights")
     wave = np.random.default_rng(1).normal(0, 0.1, (1, 1, 3000)).astype(np.float32)
     assert all(np.array_equal(a, b) for a, b in zip(codec.encode(wave).levels, onnx.encode(wave).levels, strict=True))
+
+
+@pytest.mark.parametrize("name", ["dac-44k", "hilcodec-speech", "encodec-24k"])
+def test_folded_weights_are_taken_apart_to_learn_on(name: str, tmp_path: Path) -> None:
+    """What `nacre convert` writes has plain weights: trained on, the codec begins as the one that was converted."""
+    torch.manual_seed(1)
+    (recipe,) = stages_for(name, scale="small")
+    official = recipe.build().eval()
+    save_folder(official, tmp_path / "plain")
+    codec = recipe.build()
+    assert load_generator(codec, tmp_path / "plain") == []
+    wave = torch.randn(1, 1, 6400) * 0.1
+    torch.testing.assert_close(codec.eval().encoder(wave), official.encoder(wave), rtol=1e-3, atol=1e-4)
+    assert codec.state_dict().keys() == official.state_dict().keys()
+
+
+def test_a_run_can_be_gone_on_from_and_a_decoder_exchanged(tmp_path: Path) -> None:
+    codec = codec_and_run(tmp_path / "run")
+    fresh = RECIPE.build()
+    assert load_generator(fresh, tmp_path / "run") == []
+    assert all(torch.equal(value, codec.state_dict()[name]) for name, value in fresh.state_dict().items())
+    model = build_discriminators(RECIPE)
+    assert load_discriminators(model, tmp_path / "run") == []
+    other = small_recipe("codec.decoder_blocks=2").build()
+    with pytest.raises(InputError, match="are not those of the recipe's codec"):
+        load_generator(other, tmp_path / "run")
+    (note,) = load_generator(other, tmp_path / "run", fresh=["decoder"])
+    assert "the decoder starts anew" in note
+    assert torch.equal(other.quantizer.levels[0].codebook.entries, codec.quantizer.levels[0].codebook.entries)

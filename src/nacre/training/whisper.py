@@ -32,7 +32,7 @@ class WhisperLoss(PairLoss):
         self.sample_rate = sample_rate
         self.encoder = load_encoder(model).eval().requires_grad_(False)
         bands = self.encoder.config.num_mel_bins
-        filters = mel_filters(MelScale(RATE, N_FFT, HOP, bands, scale="slaney"))
+        filters = mel_filters(MelScale(RATE, N_FFT, HOP, bands, scale="slaney", equal_area=True))
         self.register_buffer("filters", filters, persistent=False)
         self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
         self.filters: Tensor  # [M, N]

@@ -1,0 +1,92 @@
+"""One file, several runs: what a stage says stands over what all share, and stages survive being written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from small_run import make_sound, small_recipe
+
+from nacre.errors import InputError
+from nacre.training.checkpoint import Checkpoints
+from nacre.training.recipe import parse_recipe
+from nacre.training.run import stages_for, train
+from nacre.training.stages import from_stage, parse_stages, read_stages, stages_to_toml, timed
+
+TWO = """
+name = "two"
+steps = 10
+[weights]
+mel = 3.0
+[[stage]]
+steps = 5
+[[stage]]
+held = ["encoder"]
+[stage.weights]
+adversarial = 0.5
+[stage.codec]
+levels = 3
+dropout = [1, 3]
+"""
+
+
+def test_a_stage_says_what_differs() -> None:
+    first, second = parse_stages(TWO, ["batch=3"])
+    assert (first.steps, second.steps) == (5, 10)
+    assert (first.stage, second.stage) == (1, 2)
+    assert (first.held, second.held) == ((), ("encoder",))
+    assert (first.weights.mel, first.weights.adversarial) == (3.0, 1.0)
+    assert (second.weights.mel, second.weights.adversarial) == (3.0, 0.5)
+    assert (first.codec.levels, second.codec.levels) == (9, 3)
+    assert first.batch == second.batch == 3
+
+
+def test_a_recipe_without_stages_is_one() -> None:
+    assert parse_stages("steps = 7") == (parse_recipe("steps = 7"),)
+    assert parse_stages("steps = 7")[0].stage == 0
+
+
+def test_stages_survive_being_written() -> None:
+    for stages in (parse_stages(TWO), parse_stages("steps = 7")):
+        assert parse_stages(stages_to_toml(stages)) == stages
+
+
+@pytest.mark.parametrize("text", ["stage = []", "stage = [1, 2]"])
+def test_what_is_no_stage(text: str) -> None:
+    with pytest.raises(InputError, match="a table each"):
+        parse_stages(text)
+
+
+def test_a_single_recipe_is_asked_for() -> None:
+    with pytest.raises(InputError, match="several stages"):
+        parse_recipe(TWO)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_stages("nowhere.toml")
+
+
+def test_where_to_begin_and_how_long() -> None:
+    stages = parse_stages(TWO)
+    assert from_stage(stages, 2) == stages[1:]
+    with pytest.raises(InputError, match="two has 2 stages, got --stage 3"):
+        from_stage(stages, 3)
+    assert [each.minutes for each in timed(stages, 3)] == [1.5, 1.5]
+    assert timed(stages, None) == stages
+
+
+def test_stages_run_one_after_another_and_from_the_middle(tmp_path: Path) -> None:
+    sound = make_sound(tmp_path / "sound", files=1)
+    recipe = small_recipe("steps=2", "adversarial_on_cpu=false", "checkpoint_every=1").to_toml()
+    path = tmp_path / "two.toml"
+    path.write_text(recipe + '[[stage]]\n[[stage]]\nheld = ["encoder", "quantizer"]\n')
+    stages = read_stages(path)
+    with pytest.raises(InputError, match="stage 2 goes on from stage 1, of which nothing is in"):
+        train(stages[1:], sound, tmp_path / "run")
+    train(stages[:1], sound, tmp_path / "run")
+    train(stages[1:], sound, tmp_path / "run")
+    first, second = (Checkpoints(tmp_path / "run" / f"stage-{n}").last().tensors("average") for n in (1, 2))
+    moved = {name.partition(".")[0] for name in first if not first[name].equal(second[name])}
+    assert moved == {"decoder"}
+    train(stages, sound, tmp_path / "run", resume=True)  # both are over: nothing is left to do
+    assert stages_for(None, out=tmp_path / "run") == stages
+    with pytest.raises(InputError, match="holds a run already"):
+        train(stages, sound, tmp_path / "run")
