@@ -1,0 +1,105 @@
+"""The table of the README: codecs of ours that are on this machine beside Opus and others, by one command.
+
+    python benchmarks/peers.py                        # ../shared/dev-set/speech, all that is installed
+    python benchmarks/peers.py --readme README.md     # and put the table into the page, between its two marks
+    python benchmarks/peers.py --codecs pearl-24k dac-24k opus --data FOLDER --clips 5
+
+Needs `pip install 'nacre[eval]'`. It is `nacre evaluate` with a smaller table: the report with all figures, curves and
+sounds is in `--out`. What was measured before is not measured again. Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from nacre import NacreError
+from nacre.catalogue import CATALOGUE
+from nacre.display import Progress
+from nacre.evaluation import campaign
+from nacre.evaluation.baselines import BASELINES
+from nacre.evaluation.report import EXPLAINED, Report, as_markdown, digits, headline, interval, make, metric_title
+from nacre.models import is_here, is_readable
+
+CLIPS = Path(__file__).resolve().parents[2] / "shared" / "dev-set" / "speech"
+BITRATES = (1_500, 3_000, 6_000, 12_000, 16_000, 24_000)  # bit/s
+SHOWN = ("pesq_wb", "stoi", "estoi", "visqol_speech", "si_sdr", "mel_distance")  # columns, where measured
+BEGIN, END = "<!-- peers: made by benchmarks/peers.py -->", "<!-- /peers -->"
+
+
+def present() -> list[str]:
+    """Models whose weights are here, then baselines that are installed."""
+    ours = [name for name, model in CATALOGUE.items() if is_here(model) and is_readable(model)]
+    return ours + [name for name, baseline in BASELINES.items() if baseline.present()]
+
+
+def table(report: Report) -> list[list[str]]:
+    """A line for each codec and bitrate, the head first."""
+    metrics = [metric for metric in SHOWN if metric in report.campaign.metrics]
+    body = []
+    for row in report.summary.rows:
+        timing = report.timings.get(row.label)
+        speed = f"{timing.encode:.1f} / {timing.decode:.1f}" if timing and timing.encode and timing.decode else "–"
+        figures = [interval(row.means[m], digits(m)) if m in row.means else "–" for m in metrics]
+        body.append([row.label, f"{row.kbps:.2f}", *figures, speed])
+    return [["codec", "kbps", *map(metric_title, metrics), "encode / decode × real time"], *body]
+
+
+def text(report: Report) -> str:
+    """The table with what it is of."""
+    return f"{as_markdown(table(report))}\n\n{headline(report)}. {EXPLAINED}"
+
+
+def put_into(page: Path, words: str) -> None:
+    """Replace what stands between the marks of a page."""
+    before, begin, rest = page.read_text("utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        sys.exit(f"{page} has no lines {BEGIN} and {END}; put them where the table shall stand")
+    page.write_text(f"{before}{BEGIN}\n\n{words}\n\n{END}{after}", "utf-8")
+
+
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--codecs", nargs="+", default=None, help="names, folders, baselines (all that is here)")
+    parser.add_argument("--data", type=Path, default=CLIPS, help="folder of sound files (../shared/dev-set/speech)")
+    parser.add_argument("--clips", type=int, default=0, help="so many clips, evenly spread (all)")
+    parser.add_argument("--metrics", nargs="+", default=SHOWN, help=f"({' '.join(SHOWN)})")
+    parser.add_argument("--bitrates", nargs="+", type=int, default=BITRATES, help="bit/s")
+    parser.add_argument("--rate", type=int, default=24_000, help="Hz to compare at (24000)")
+    parser.add_argument("--out", type=Path, default=Path("runs/peers"), help="folder of the whole report (runs/peers)")
+    parser.add_argument("--workers", type=int, default=0, help="processes (one a core); figures do not depend on it")
+    parser.add_argument("--no-speed", action="store_true", help="leave timing out")
+    parser.add_argument("--readme", type=Path, help=f"a page with the lines {BEGIN} and {END}")
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    """Measure, print the table, write it where asked."""
+    asked = parse()
+    plan = campaign.Plan(
+        codecs=tuple(asked.codecs or present()),
+        data=(str(asked.data),),
+        out=str(asked.out),
+        bitrates=tuple(asked.bitrates),
+        metrics=tuple(asked.metrics),
+        sample_rate=asked.rate,
+    )
+    plan = replace(plan, clips=asked.clips, workers=asked.workers)
+    try:
+        with Progress(campaign.size(plan)) as progress:
+            report = make(plan, progress, timed=not asked.no_speed)
+    except NacreError as error:
+        sys.exit(str(error))
+    words = text(report)
+    print(f"{words}\n\nthe whole report: {asked.out / 'report.html'}")
+    if asked.readme:
+        put_into(asked.readme, words)
+
+
+if __name__ == "__main__":
+    main()
