@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -120,8 +121,7 @@ def _save_vocoder(codec: AudioDec, folder: Path, overwrite: bool) -> None:
     for place, weights in zip(places, parts, strict=True):
         (folder / place).mkdir(parents=True, exist_ok=True)
         held = {"model": {"generator": weights}}
-        path = folder / place / "checkpoint-0steps.pkl"
-        _write(path, lambda file, held=held: torch.save(held, file), overwrite)  # type: ignore[misc]
+        _write(folder / place / "checkpoint-0steps.pkl", partial(torch.save, held), overwrite)
 
 
 def _check_absent(path: Path, overwrite: bool) -> None:
