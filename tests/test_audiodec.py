@@ -238,7 +238,7 @@ def test_parts_run_on_devices_of_their_own(codecs: dict[str, AudioDec], part: st
     assert np.abs(codec.decode(expected) - codecs["v1"].decode(expected)).max() < 1e-3
 
 
-@pytest.mark.parametrize("kind", ["sym", "v2"])
+@pytest.mark.parametrize("kind", [pytest.param("sym", marks=pytest.mark.slow), "v2"])
 def test_exported_graphs_start_and_go_on_as_torch_does(kind: str, tmp_path: Path) -> None:
     codec = small_audiodec(kind)
     export(codec, tmp_path)  # rounds the weights of both to 16 bits

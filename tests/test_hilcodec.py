@@ -270,7 +270,8 @@ def test_its_recipe_is_the_papers(name: str) -> None:
     assert weights.commitment == pytest.approx(0.01 / (weights.mel + 2 * weights.feature), rel=0.03)
 
 
-@pytest.mark.parametrize("families", ["stft-hilcodec", pytest.param("filter-bank-hilcodec", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("families", ["stft-hilcodec", "filter-bank-hilcodec"])
 def test_a_tiny_one_trains_by_its_recipe(families: str, tmp_path: Path) -> None:
     sound = make_sound(tmp_path / "sound", files=1, seconds=1.0, rate=24_000)
     recipe = read_recipe(RECIPES / "hilcodec-speech.toml", [*TINY, f'discriminators=["{families}"]'])
