@@ -167,7 +167,7 @@ def test_mushra_from_the_invitation_to_the_figures(tmp_path: Path) -> None:
     process, port = start(folder, 0)
     server = [process]
     try:
-        asyncio.run(asyncio.wait_for(five(folder, plan, server, port), 540))
+        asyncio.run(asyncio.wait_for(five(folder, plan, server, port), 1500))
     finally:
         server[0].kill()
         server[0].wait()
