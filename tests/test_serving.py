@@ -42,7 +42,8 @@ def start(folder: Path, port: int) -> tuple[subprocess.Popen[str], int]:
     command = [sys.executable, "-c", CODE, str(folder), str(port)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ})
     assert process.stdout is not None
-    found = re.search(r":(\d+)/", process.stdout.readline())
+    with process.stdout as told:
+        found = re.search(r":(\d+)/", told.readline())
     assert found is not None
     return process, int(found[1])
 
