@@ -113,7 +113,7 @@ def _unfolded(codec: Codec, weights: Mapping[str, Tensor], skipped: Collection[s
     plain.load_state_dict(weights, strict=False)
     if isinstance(plain, HILCodec):
         plain.unfold()
-    return {name: plain.state_dict()[name] for name in weights}
+    return {name: value for name, value in _coding(plain.state_dict()).items() if name.partition(".")[0] not in skipped}
 
 
 def _fill(codec: Codec, weights: Mapping[str, Tensor]) -> None:
