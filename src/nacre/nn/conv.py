@@ -15,7 +15,6 @@ from .state import State
 from .weight_norm import accept_both_spellings
 
 FEW = 8  # frames a stream gives at a time; up to here a product of rows beats a convolution, which reorders its weight
-SMALL = 20_480  # values: up to here torch computes dilated convolutions without oneDNN, slower than a product of rows
 
 
 class Conv1d(nn.Conv1d):
@@ -41,25 +40,15 @@ class Conv1d(nn.Conv1d):
         x = windows(self, x, state, self.kernel, self.pad)
         if x.shape[-1] < self.kernel.span:
             return x.new_zeros(x.shape[0], self.out_channels, 0)
-        return self._rows(x) if self._small(x) else super().forward(x)
-
-    def _small(self, x: Tensor) -> bool:
-        """Whether `x` is so little that a product of rows is faster."""
-        depthwise = self.groups == self.in_channels == self.out_channels
-        if (self.groups > 1 and not depthwise) or self.in_channels <= FEW or _exporting():
-            return False
-        if self.groups == 1 and self.kernel.dilation > 1 and x.shape[0] == 1 and x.numel() <= SMALL:
-            return True
         frames = x.shape[0] * ((x.shape[-1] - self.kernel.span) // self.kernel.stride + 1)
-        return frames <= (FEW // 2 if depthwise else FEW)
+        if frames <= FEW and _plain(self, self.kernel) and self.in_channels > FEW:
+            return self._rows(x)
+        return super().forward(x)
 
     def _rows(self, x: Tensor) -> Tensor:
-        """The convolution as one product, a row a frame; as a sum, where channels are apart."""
-        heard = x.unfold(-1, self.kernel.span, self.kernel.stride)[..., :: self.kernel.dilation]
-        if self.groups > 1:
-            y = (heard * self.weight).sum(-1)
-            return y if self.bias is None else y + self.bias[:, None]
-        return F.linear(heard.transpose(1, 2).flatten(2), self.weight.flatten(1), self.bias).transpose(1, 2)
+        """The convolution as one product, a row a frame."""
+        rows = x.unfold(-1, self.kernel.size, self.kernel.stride).transpose(1, 2).flatten(2)
+        return F.linear(rows, self.weight.flatten(1), self.bias).transpose(1, 2)
 
 
 class CausalConv1d(Conv1d):
@@ -98,8 +87,7 @@ class ConvTranspose1d(nn.ConvTranspose1d):
     def overlap(self, x: Tensor) -> Tensor:
         """Overlap-add of all frames, with everything that will be cut."""
         k = self.kernel
-        few = 8 * x.shape[0] * x.shape[-1] <= self.in_channels
-        if few and k.size % k.stride == 0 and self.groups == k.dilation == 1 and not _exporting():
+        if 8 * x.shape[0] * x.shape[-1] <= self.in_channels and k.size % k.stride == 0 and _plain(self, k):
             return self._rows(x)
         return F.conv_transpose1d(x, self.weight, self.bias, k.stride, groups=self.groups, dilation=k.dilation)
 
@@ -122,6 +110,7 @@ class ConvTranspose1d(nn.ConvTranspose1d):
         return y
 
 
-def _exporting() -> bool:
-    """Exported graphs keep their convolutions."""
-    return torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
+def _plain(layer: Conv1d | ConvTranspose1d, kernel: Kernel) -> bool:
+    """Whether the layer's weight may be used as one matrix; exported graphs keep their convolutions."""
+    exporting = torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
+    return layer.groups == 1 and kernel.dilation == 1 and not exporting
