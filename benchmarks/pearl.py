@@ -1,7 +1,7 @@
 """How good pearl is: its levels beside Opus and Codec2 on the same clips, measured in one run.
 
     python benchmarks/pearl.py                                  # the bundled model on ../shared/dev-set/speech
-    python benchmarks/pearl.py --quick                          # 5 clips, no ViSQOL
+    python benchmarks/pearl.py --quick                          # 5 clips, no ViSQOL; --fast: all clips, no ViSQOL
     python benchmarks/pearl.py --model RUN/onnx --clips FOLDER --out report
 
 Needs `pip install 'nacre[eval]'`, and Debian's codec2 for its rows. Delay is estimated and removed, levels are matched.
@@ -235,6 +235,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--clips", type=Path, default=CLIPS, help="folder of sound files (../shared/dev-set/speech)")
     parser.add_argument("--out", type=Path, help="folder for pearl.md and pearl.json")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_CLIPS} clips, no ViSQOL")
+    parser.add_argument("--fast", action="store_true", help="all clips, no ViSQOL")
     parser.add_argument("--processes", type=int, default=2, help="worker processes (2); figures do not depend on it")
     return parser.parse_args()
 
@@ -275,7 +276,7 @@ def report(asked: argparse.Namespace) -> None:
     """All that `main` does, but for errors."""
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # for the workers
     paths = find_clips(asked.clips, asked.quick)
-    metrics = [metric for metric in MEASURED if not (asked.quick and metric == SLOW)]
+    metrics = [metric for metric in MEASURED if metric != SLOW or not (asked.quick or asked.fast)]
     info = load(asked.model).info
     systems = choose_systems(info.name, info)
     clips = measure_all(asked, paths, systems, metrics)

@@ -40,6 +40,8 @@ NEIGHBOURS = {
     ("guard", "display"),
     ("converters", "lyra"),
     ("cli", "listen"),
+    ("display", "evaluation"),  # what wings found, as tables; their names only, for the types
+    ("display", "training"),
 }
 TORCH_ROOMS = {"nn", "quantizers", "codecs", "converters", "training"}
 NEEDS_AN_EXTRA = {"evaluation", "server", "corpus"}
