@@ -70,7 +70,7 @@ class WhisperLoss(PairLoss):
         """Let Whisper take crops as short as these: it insists on 30 s unless told that it was made for less."""
         if self.encoder.config.max_source_positions != frames:
             weight = self.positions[:frames].to(self.filters.device)
-            self.encoder.embed_positions = nn.Embedding(*weight.shape, _weight=weight, _freeze=True)
+            self.encoder.embed_positions = nn.Embedding.from_pretrained(weight, freeze=True)
             self.encoder.config.max_source_positions = frames
 
 
