@@ -70,7 +70,9 @@ class WhisperLoss(PairLoss):
         """Let Whisper take crops as short as these: it insists on 30 s unless told that it was made for less."""
         if self.encoder.config.max_source_positions != frames:
             weight = self.positions[:frames].to(self.filters.device)
-            self.encoder.embed_positions = nn.Embedding.from_pretrained(weight, freeze=True)
+            places = nn.Embedding(weight.shape[0], weight.shape[1])
+            places.weight = nn.Parameter(weight, requires_grad=False)
+            self.encoder.embed_positions = places
             self.encoder.config.max_source_positions = frames
 
 
