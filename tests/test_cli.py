@@ -97,7 +97,7 @@ def test_json_is_all_that_is_printed(sound: Path, tmp_path: Path, capfd: Capture
         (["encode", "none.wav"], "nacre: none.wav does not exist; check the name"),
         (
             ["encode", "none.wav", "x.wav"],
-            "nacre: x.wav: encoded sound goes into a .nac file; choose a name that ends so",
+            "nacre: x.wav: encoded sound goes into a .nac, .ecdc, .dac or .lyra file; choose such a name",
         ),
         (["encode", "a.wav", "-b", "fast"], "nacre: a bitrate looks like 1.35k or 6000 (bits a second), got 'fast'"),
         (["encode", "a.wav", "-b", ""], "nacre: a bitrate looks like 1.35k or 6000 (bits a second), got ''"),

@@ -133,7 +133,7 @@ def test_what_cannot_be_is_refused_and_nothing_written(tmp_path: Path) -> None:
     nac.write(tmp_path / "a.nac", codes_of(PEARL, 30))
     for target, container, words in [
         ("b.ecdc", None, r"\.ecdc holds codes of encodec-24k or encodec-48k, got pearl-24k"),
-        ("b.wav", None, r"codes go into \.nac, \.ecdc or \.dac files"),
+        ("b.wav", None, r"codes go into \.nac, \.ecdc, \.dac or \.lyra files"),
         ("b.nac", "ecdc", r"ecdc codes go into a \.ecdc file"),
         ("b.nac", "zip", "name one of these"),
         ("a.nac", None, "exists; overwrite it with --force"),
