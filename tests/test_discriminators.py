@@ -16,6 +16,8 @@ from nacre.training.discriminators import (
     MULTI_SCALE_STFT,
     Discriminator,
     Discriminators,
+    FrameRateConfig,
+    FrameRateSTFT,
     MultiBandMultiResolution,
     MultiFilterBank,
     MultiFilterBankConfig,
@@ -37,6 +39,7 @@ SMALL: dict[str, Callable[[], Discriminator]] = {
         MultiScaleSTFTConfig((240, 120), (50, 30), (256, 128), channels=4, magnitude=True, long_in_time=True)
     ),
     "multi-band": lambda: MultiBandMultiResolution(MultiResolutionConfig((128, 64), channels=4)),
+    "frame-rate": lambda: FrameRateSTFT(FrameRateConfig((256, 128), (2, 4), width=16)),
     "period": lambda: MultiPeriod(MultiPeriodConfig((2, 3), (4, 8, 8))),
     "scale": lambda: MultiScale(MultiScaleConfig((4, 8, 8), (15, 41, 5), (1, 4, 1), (1, 4, 1), norms=("weight",) * 2)),
     "filter-bank": lambda: MultiFilterBank(MultiFilterBankConfig((1, 3), taps=64, channels=(4, 8, 8))),

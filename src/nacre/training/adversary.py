@@ -20,6 +20,7 @@ from .discriminators import (
     Discriminator,
     DiscriminatorOutput,
     Discriminators,
+    FrameRateSTFT,
     MultiBandMultiResolution,
     MultiFilterBank,
     MultiPeriod,
@@ -34,6 +35,7 @@ from .recipe import Recipe
 FAMILIES: Mapping[str, Callable[[], Discriminator]] = {
     **{f"stft-{name}": partial(MultiScaleSTFT, config) for name, config in MULTI_SCALE_STFT.items()},
     "stft-soundstream": ResidualSTFT,
+    "stft-frame-rate": FrameRateSTFT,
     "bands-dac": MultiBandMultiResolution,
     **{f"periods-{name}": partial(MultiPeriod, config) for name, config in MULTI_PERIOD.items()},
     **{f"scales-{name}": partial(MultiScale, config) for name, config in MULTI_SCALE.items()},

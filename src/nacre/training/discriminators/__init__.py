@@ -4,6 +4,8 @@ from .family import Discriminator, DiscriminatorOutput, Discriminators, level
 from .filterbank import MultiFilterBank, MultiFilterBankConfig, SubBand, SubBandConfig
 from .stft import (
     MULTI_SCALE_STFT,
+    FrameRateConfig,
+    FrameRateSTFT,
     MultiBandMultiResolution,
     MultiResolutionConfig,
     MultiScaleSTFT,
@@ -20,6 +22,8 @@ __all__ = [
     "Discriminator",
     "DiscriminatorOutput",
     "Discriminators",
+    "FrameRateConfig",
+    "FrameRateSTFT",
     "MultiBandMultiResolution",
     "MultiFilterBank",
     "MultiFilterBankConfig",

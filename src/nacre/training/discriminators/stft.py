@@ -188,6 +188,62 @@ class _MultiBand(nn.Module):
         return DiscriminatorOutput(logits, tuple(feature for part in parts for feature in part.features))
 
 
+@dataclass(frozen=True)
+class FrameRateConfig:
+    """One spectrum a window, and the two kinds of layers over each."""
+
+    windows: tuple[int, ...] = (2048, 1024, 512)  # samples; the hop is a quarter
+    channels: tuple[int, ...] = (8, 16)  # of the layers over frequency, each of which keeps a quarter of the places
+    width: int = 128  # of the layers over time alone
+    layers: int = 3
+    slope: float = 0.2
+    floor: float = 1e-3  # magnitudes are not told apart below
+
+
+class FrameRateSTFT(Discriminator):
+    """Log-magnitudes through two strided layers over frequency, then layers at the frame rate that see all of it.
+
+    Ours, for computers without a GPU: nearly all of it are matrix products of a few hundred rows a second, a tenth of
+    what EnCodec's discriminators take. It judges magnitudes only; phases are left to the other losses.
+    """
+
+    def __init__(self, config: FrameRateConfig | None = None) -> None:
+        super().__init__()
+        config = config or FrameRateConfig()
+        self.scales = nn.ModuleList(_FrameRate(scale, config) for scale in resolutions(config.windows))
+
+    def forward(self, wave: Tensor) -> list[DiscriminatorOutput]:
+        return [scale(wave) for scale in self.scales]
+
+
+class _FrameRate(nn.Module):
+    """One resolution of `FrameRateSTFT`."""
+
+    def __init__(self, scale: Resolution, config: FrameRateConfig) -> None:
+        super().__init__()
+        self.spectrum = Spectrum(scale, padding="none", normalised=True)
+        self.slope, self.floor = config.slope, config.floor
+        sizes = [1, *config.channels]
+        self.local = nn.ModuleList(
+            normed(nn.Conv2d(fewer, more, (3, 9), (1, 4), (1, 4))) for fewer, more in itertools.pairwise(sizes)
+        )
+        places = scale.bins
+        for _ in config.channels:
+            places = (places + 3) // 4
+        widths = [config.channels[-1] * places, *[config.width] * config.layers]
+        over_time = [normed(nn.Conv1d(a, b, 3, padding=1)) for a, b in itertools.pairwise(widths)]
+        self.stack = Stack(over_time, normed(nn.Conv1d(config.width, 1, 3, padding=1)), config.slope)
+
+    def forward(self, wave: Tensor) -> DiscriminatorOutput:
+        picture = self.spectrum(wave).abs().clamp_min(self.floor).log().transpose(1, 2).unsqueeze(1)  # [B, 1, F, N]
+        features = []
+        for layer in self.local:
+            picture = torch.nn.functional.leaky_relu(layer(picture), self.slope)
+            features.append(picture)
+        out: DiscriminatorOutput = self.stack(picture.transpose(2, 3).flatten(1, 2))  # [B, C * N, F]
+        return DiscriminatorOutput(out.logits, (*features, *out.features))
+
+
 def _edges(bands: Sequence[float], bins: int) -> list[int]:
     edges = [int(part * bins) for part in bands]
     if len(edges) < 2 or edges[0] != 0 or edges[-1] != bins or sorted(set(edges)) != edges:
