@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,31 @@ def test_nothing_is_left_when_dropped(tmp_path: Path) -> None:
     whole.drop()
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert target.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("size", [5000, 50_000], ids=["refused on closing", "refused on writing"])
+def test_a_full_disk_leaves_nothing(tmp_path: Path, size: int) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # no file may grow beyond
+    try:
+        with pytest.raises((InputError, OSError), match="File too large"), WholeFile(tmp_path / "a") as file:
+            file.write(bytes(size))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_what_waits_to_be_written_does_not_keep_the_file(tmp_path: Path, error: type[BaseException]) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(error), WholeFile(tmp_path / "a") as file:
+            file.write(bytes(5000))
+            raise error
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
 
 
 def test_one_that_was_never_opened_leaves_nothing(tmp_path: Path) -> None:

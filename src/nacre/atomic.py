@@ -6,6 +6,7 @@ Bytes go to a hidden file beside the target and appear under its name only when 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -77,7 +78,8 @@ class WholeFile:
     def drop(self) -> None:
         """Close the file and remove it, unless it was kept."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # a full disk refuses what still waits to be written, which nobody wants now
+                self._file.close()
         self._part.unlink(missing_ok=True)
 
     def _sorry(self, error: Exception) -> InputError:
