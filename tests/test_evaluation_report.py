@@ -16,7 +16,9 @@ for package in ("pystoi", "av"):
 
 
 def made() -> Report:
-    timing = Timing("pearl-24k", 3.6, 10.0, 20.0, 20.0, 0.001, 0.002, 0.003, 0.0133, 0.0267, 0.5, 1e8, 3_600_000)
+    timing = Timing(
+        "pearl-24k", 3.6, 10.0, 20.0, 20.0, 0.001, 0.002, 0.003, 0.0133, 0.0267, 0.5, 1e8, 3_600_000, 1.5e8, 2e8
+    )
     return Report(measured(), summarise(measured()), {"pearl-24k": timing, "Opus": Timing("Opus", 3.6, 100.0)})
 
 
@@ -45,7 +47,8 @@ def test_the_page_of_text_says_what_was_measured_and_what_was_not() -> None:
     text = markdown(made())
     assert text.startswith("# 2 codecs on 3 clips, 4 s of sound\n")
     assert "| codec | kbps | clips | STOI | SI-SDR dB |" in text
-    assert "| pearl-24k | 20 | 20 | 10 | 13.3 | 1 | 2 | 3 | 26.7 | 0.5 | 100 | 3.6 |" in text
+    assert "| pearl-24k | 20 | 20 | 10 | 13.3 | 1 | 2 | 3 | 26.7 | 0.5 | 100 | 3.6 | 0.15 + 0.2 |" in text
+    assert "| Opus | – | – | 100 | – | – | – | – | – | – | – | – | – |" in text
     assert text.count("- broken.wav: ") == 1
     assert "Opus at 1.5 kbps" in text
     for row in made().summary.rows:

@@ -59,12 +59,12 @@ def quality_table(report: Report) -> list[list[str]]:
 def speed_table(timings: Mapping[str, Timing]) -> list[list[str]]:
     """Codecs against time and weight, the head first; empty where nothing was timed."""
     head = ["codec", "encode ×", "decode ×", "both ×", "frame ms", "p50 ms", "p95 ms", "p99 ms", "delay ms"]
-    head += ["cold start s", "memory MB", "parameters M"]
+    head += ["cold start s", "memory MB", "parameters M", "GMAC/s, both ways"]
     body = []
     for t in timings.values():
         thousandths = (t.frame, t.latency_p50, t.latency_p95, t.latency_p99, t.delay)
         cells = [_number(t.encode), _number(t.decode), _number(t.both), *(_number(x, 1e3) for x in thousandths)]
-        cells += [_number(t.cold_start), _number(t.memory, 1e-6), _number(t.parameters, 1e-6)]
+        cells += [_number(t.cold_start), _number(t.memory, 1e-6), _number(t.parameters, 1e-6), _work(t)]
         body.append([t.label, *cells])
     return [head, *body] if body else []
 
@@ -247,6 +247,12 @@ def _quality_row(row: Row, metrics: Sequence[str]) -> list[str]:
 
 def _number(value: float | None, scale: float = 1.0) -> str:
     return "–" if value is None else f"{value * scale:.3g}" if abs(value * scale) < 1000 else f"{value * scale:.0f}"
+
+
+def _work(timing: Timing) -> str:
+    if timing.encode_work is None or timing.decode_work is None:
+        return "–"
+    return f"{_number(timing.encode_work, 1e-9)} + {_number(timing.decode_work, 1e-9)}"
 
 
 def _write_text(path: Path, text: str) -> None:

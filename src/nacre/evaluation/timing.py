@@ -19,6 +19,7 @@ from ..onnx_runtime import WEIGHTS
 from . import speed
 from .campaign import Campaign, Entrant
 from .crew import work
+from .macs import multiply_adds
 from .scores import save
 from .systems import CodecSystem, Mono, System, folder_of, open_system
 
@@ -43,6 +44,8 @@ class Timing:
     cold_start: float | None = None  # seconds until the first frame is back
     memory: float | None = None  # bytes at most, of the whole process
     parameters: int | None = None
+    encode_work: float | None = None  # multiply-adds a second of sound
+    decode_work: float | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,8 @@ def _time_codec(system: CodecSystem, label: str, wave: Mono, rate: int, opened: 
     info = system.codec.info
     at_rate = np.repeat(audio.resample(wave[None], rate, info.sample_rate)[None], info.channels, axis=1)
     taken = speed.measure(lambda: system.codec, at_rate)
+    memory = _peak_memory()  # before the counting, which takes some of its own
+    counted = multiply_adds(system.codec)
     return Timing(
         label=label,
         seconds=len(wave) / rate,
@@ -131,8 +136,10 @@ def _time_codec(system: CodecSystem, label: str, wave: Mono, rate: int, opened: 
         frame=taken.frame,
         delay=taken.delay,
         cold_start=opened + taken.load,
-        memory=_peak_memory(),
+        memory=memory,
         parameters=parameters(system.codec),
+        encode_work=counted.encode if counted else None,
+        decode_work=counted.decode if counted else None,
     )
 
 
@@ -174,6 +181,8 @@ def _known(place: Path, trial: Trial) -> Timing | None:
     try:
         data = json.loads(place.read_text("utf-8"))
         if (data.pop("paths"), data.pop("bitrate")) != (list(trial.paths), trial.bitrate):
+            return None
+        if "encode_work" not in data:  # of an older nacre
             return None
         return Timing(**data)
     except (OSError, ValueError, KeyError, TypeError):
