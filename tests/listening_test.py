@@ -1,7 +1,11 @@
-"""A small listening test without codecs: tones, and copies that are worse by what is known."""
+"""A small listening test without codecs: noise, and copies that are worse by what is known; and a server of it."""
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +15,12 @@ from nacre.evaluation.listening.making import Entrant, Options, make
 from nacre.evaluation.listening.plan import Kind, Plan
 
 RATE = 16_000
+CHROMIUM = Path("/usr/bin/chromium")
 BAD, FAIR = "bad", "fair <i>"  # a name that would be markup, were it not escaped
+CODE = (
+    "import sys; from pathlib import Path; from nacre.evaluation.listening.serving import serve;"
+    "serve(Path(sys.argv[1]), '127.0.0.1', int(sys.argv[2]), lambda links: print(links.owner, flush=True))"
+)
 
 
 def noise(seed: int, seconds: float = 1.0) -> np.ndarray:
@@ -42,3 +51,14 @@ def small_test(place: Path, kind: Kind = "mushra", count: int = 2, repeats: int 
     title = "Which <b>codec</b>?"
     plan = make(place / "test", [place / "data"], entrants, Options(kind=kind, title=title, repeats=repeats))
     return place / "test", plan
+
+
+def start(folder: Path, port: int) -> tuple[subprocess.Popen[str], int]:
+    """A server of its own process, and its port."""
+    command = [sys.executable, "-c", CODE, str(folder), str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ})
+    assert process.stdout is not None
+    with process.stdout as told:
+        found = re.search(r":(\d+)/", told.readline())
+    assert found is not None
+    return process, int(found[1])

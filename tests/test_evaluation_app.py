@@ -92,6 +92,24 @@ def test_who_comes_back_goes_on(booth: Booth) -> None:
     assert [each.judged["bad"] for each in booth.store.answers()] == [40]
 
 
+def test_a_personal_link_is_for_one_person(booth: Booth) -> None:
+    for file in (ada := booth.store.invite(HOSTILE)), booth.store.invite("Bo"):
+        link = f"/api/join/{file.token}"
+        assert client(booth).get(link).json()["name"] == file.name
+        assert client(booth).get(f"/join/{file.token}").status_code == 200
+    browser, token = join(booth)  # someone else, in the same browser
+    link = f"/api/join/{ada.token}"
+    assert browser.get(f"/join/{ada.token}").status_code == 200
+    assert browser.post(link, json={"name": "Eve"}).status_code == 422  # no consent
+    taken = [browser.post(link, json={"name": "Eve", "consent": True}).json()["take"] for _ in range(2)]
+    assert taken[0] == taken[1] != f"/take/{token}"
+    again = client(booth).get(f"/join/{ada.token}")  # on another device
+    assert (again.status_code, again.headers["location"]) == (303, taken[0])
+    assert [who.name for who in booth.store.participants()] == ["Ada", HOSTILE]
+    found = browser.get(f"/api/owner/{booth.links['owner']}").json()["invited"]
+    assert [(name, accepted) for name, _, accepted in found] == [(HOSTILE, True), ("Bo", False)]
+
+
 def test_pages_do_not_say_what_is_behind_the_letters(booth: Booth) -> None:
     browser, token = join(booth)
     seen = browser.get(f"/api/take/{token}").text + browser.get(f"/take/{token}").text

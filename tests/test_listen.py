@@ -45,6 +45,24 @@ def test_a_test_is_built_exported_and_counted(tmp_path: Path, capsys: pytest.Cap
     assert (tmp_path / "web" / "configs" / "test.yaml").is_file()
 
 
+def test_each_person_has_a_link(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("uvicorn")
+    folder = built(tmp_path)
+    capsys.readouterr()
+    words = ["listen", "invite", str(folder), "Ada", "  P 7 ", "--address", "https://listen.example/"]
+    assert run(words) == 0
+    first = capsys.readouterr().out
+    links = [line.rpartition("https://listen.example/join/") for line in first.splitlines()]
+    assert [name.split() for name, _, _ in links] == [["Ada"], ["P", "7"]]
+    assert len({token for *_, token in links}) == 2 and all(len(token) >= 32 for *_, token in links)
+    assert run([*words[:4], "New", *words[5:]]) == run(words) == 0
+    assert capsys.readouterr().out.endswith(first)  # the same name, the same link
+    assert run(words[:4]) == 0
+    assert ":8723/join/" in capsys.readouterr().out
+    assert run(["listen", "invite", str(folder), "a\nb\x1b"]) == 1
+    assert "a name has 1 to 80 letters that can be printed, got 'a?b?'" in capsys.readouterr().err
+
+
 def test_mistakes_are_told_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = built(tmp_path, "--kind", "ab")
     capsys.readouterr()

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import re
 import signal
 import socket
 import statistics
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from listening_test import BAD, FAIR, small_test
+from listening_test import BAD, CHROMIUM, FAIR, small_test, start
 
 pytest.importorskip("uvicorn")
 
@@ -28,24 +25,8 @@ from nacre.evaluation.listening.sequence import pages
 from nacre.evaluation.listening.serving import serve
 from nacre.evaluation.listening.store import Store
 
-CHROMIUM = Path("/usr/bin/chromium")
 PATIENCE = 180_000  # milliseconds: machines are busy
 SCORES = {"reference": 100, "anchor35": 10, "anchor70": 45, BAD: 30, FAIR: 70}
-CODE = (
-    "import sys; from pathlib import Path; from nacre.evaluation.listening.serving import serve;"
-    "serve(Path(sys.argv[1]), '127.0.0.1', int(sys.argv[2]), lambda links: print(links.owner, flush=True))"
-)
-
-
-def start(folder: Path, port: int) -> tuple[subprocess.Popen[str], int]:
-    """A server of its own process, and its port."""
-    command = [sys.executable, "-c", CODE, str(folder), str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ})
-    assert process.stdout is not None
-    with process.stdout as told:
-        found = re.search(r":(\d+)/", told.readline())
-    assert found is not None
-    return process, int(found[1])
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:

@@ -40,6 +40,19 @@ def test_tokens_cannot_be_guessed_and_orders_differ(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_personal_invitation_makes_one_participant(tmp_path: Path) -> None:
+    store = Store(tmp_path / "a.sqlite")
+    ada, bo = store.invite("Ada"), store.invite("Bo")
+    assert store.invite("Ada") == ada and ada.token != bo.token and len(ada.token) >= 32
+    assert store.invitation(bo.token) == bo and store.invitation(bo.token[:-1]) is None
+    with ThreadPoolExecutor(4) as pool:
+        people = list(pool.map(store.accept, [ada.token] * 8))
+    assert len({who.id for who in people}) == 1 and people[0].name == "Ada"
+    assert [each.participant for each in store.invitations()] == [people[0].id, None]
+    assert [who.name for who in store.participants()] == ["Ada"]
+    store.close()
+
+
 def test_the_first_answer_to_a_page_stays(tmp_path: Path) -> None:
     store = Store(tmp_path / "a.sqlite")
     who = store.join("Ada").id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,11 +21,13 @@ EXAMPLES = """Examples:
 
 \b
   nacre listen new test/ --data originals/ --codec pearl-24k@3k --codec opus@12k --codec theirs=decoded/
-  nacre listen serve test/                 prints the link for listeners, and yours
+  nacre listen invite test/ Ada Bo         prints a link for each of them alone
+  nacre listen serve test/                 prints the link for all listeners, and yours
   nacre listen results test/ --figure test.svg
 """
 
 app = typer.Typer(help="Listening tests: build, run, export, count.", no_args_is_help=True, rich_markup_mode=None)
+PORT = 8723  # that tests are served at
 Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="The folder of the test.")]
 
 
@@ -71,15 +74,32 @@ def new(  # noqa: PLR0913 - the options of a verb are the arguments of its funct
 def serve(
     folder: Folder,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="127.0.0.1: this machine only.")] = "0.0.0.0",
-    port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0: any that is free.")] = 8723,
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0: any that is free.")] = PORT,
 ) -> None:
     """Run the test for browsers on the local network, until Ctrl-C."""
-    try:
-        from .evaluation.listening import serving
-    except ImportError as error:
-        raise MissingError("serving a test needs more packages; pip install 'nacre[server]'") from error
+    _server().serve(Path(folder), host, port, _tell)
 
-    serving.serve(Path(folder), host, port, _tell)
+
+@app.command()
+def invite(
+    folder: Folder,
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names or codes, as results shall call them.")],
+    address: Annotated[
+        str, typer.Option(metavar="URL", help="Where people reach the server; default: this machine's, port 8723.")
+    ] = "",
+) -> None:
+    """Print a link for each person alone: it makes one participant, on whatever device it is opened."""
+    from .evaluation.listening.plan import ANSWERS, read_plan
+    from .evaluation.listening.store import Store
+
+    read_plan(Path(folder))
+    begin = address.rstrip("/") or _server().address_of("0.0.0.0", PORT)
+    store = Store(Path(folder) / ANSWERS)
+    try:
+        rows = [(each.name, f"{begin}/join/{each.token}") for each in map(store.invite, map(_asked, names))]
+    finally:
+        store.close()
+    print_table(rows)
 
 
 @app.command()
@@ -129,6 +149,22 @@ def parse_entrant(text: str) -> Entrant:
         return Entrant(text, codec=text)
     asked = parse_bitrate(bitrate)
     return Entrant(f"{name} {asked / 1000:g}k", codec=name, bitrate=asked)
+
+
+def _server() -> ModuleType:
+    try:
+        from .evaluation.listening import serving
+    except ImportError as error:
+        raise MissingError("serving a test needs more packages; pip install 'nacre[server]'") from error
+    return serving
+
+
+def _asked(name: str) -> str:
+    """A name as an invitation keeps it."""
+    words = " ".join(name.split())
+    if not words or len(words) > 80 or not words.isprintable():
+        raise InputError(f"a name has 1 to 80 letters that can be printed, got {_line(name)!r}; invite by another")
+    return words
 
 
 def _tell(links: Links) -> None:

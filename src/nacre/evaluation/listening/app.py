@@ -31,7 +31,7 @@ from .chart import figure
 from .plan import ANSWERS, Plan, read_links, read_plan
 from .results import judge, plain
 from .sequence import Page
-from .store import Answer, Participant, Store
+from .store import Answer, Invitation, Participant, Store
 
 WEB = Path(__file__).parent / "web"
 FILES = {"listen.css": "text/css", "listen.js": "text/javascript", "player.js": "text/javascript",
@@ -105,8 +105,11 @@ class Booth:
 
     async def join_page(self, request: Request) -> Response:
         """The door: who was here before goes on where they were."""
-        self._check(request, "invitation")
-        token = request.cookies.get(COOKIE, "")
+        personal = await self._invited(request)
+        if personal is not None and personal.participant is not None:
+            who = await run_in_threadpool(self.store.accept, personal.token)
+            return RedirectResponse(f"/take/{who.token}", 303)
+        token = "" if personal else request.cookies.get(COOKIE, "")
         who = await run_in_threadpool(self.store.find, token)
         if who is not None:
             return RedirectResponse(f"/take/{token}", 303)
@@ -123,18 +126,22 @@ class Booth:
         return _page("owner.html")
 
     async def invitation(self, request: Request) -> Response:
-        """What one is invited to."""
-        self._check(request, "invitation")
-        return JSONResponse({**self._about(), "consent": self.plan.consent})
+        """What one is invited to, and as whom."""
+        personal = await self._invited(request)
+        name = personal.name if personal else ""
+        return JSONResponse({**self._about(), "consent": self.plan.consent, "name": name})
 
     async def join(self, request: Request) -> Response:
         """Take someone in who consented."""
-        self._check(request, "invitation")
+        personal = await self._invited(request)
         said = await _body(request)
-        name = _typed(said.get("name"), NAME)
+        name = personal.name if personal else _typed(said.get("name"), NAME)
         if said.get("consent") is not True or not name:
             raise InputError("a name, or a nickname, and consent are needed to begin")
-        who = await run_in_threadpool(self.store.join, name)
+        if personal:
+            who = await run_in_threadpool(self.store.accept, personal.token)
+        else:
+            who = await run_in_threadpool(self.store.join, name)
         response = JSONResponse({"take": f"/take/{who.token}"}, 201)
         response.set_cookie(
             COOKIE, who.token, max_age=MONTH, httponly=True, samesite="lax", secure=request.url.scheme == "https"
@@ -179,7 +186,13 @@ class Booth:
         """All figures, as `nacre listen results --json` prints them."""
         self._check(request, "owner")
         judged = await run_in_threadpool(self._judge)
-        shown = {**asdict(judged), "trials": len(self.plan.trials()), "invitation": f"/join/{self.links['invitation']}"}
+        personal = await run_in_threadpool(self.store.invitations)
+        shown = {
+            **asdict(judged),
+            "trials": len(self.plan.trials()),
+            "invitation": f"/join/{self.links['invitation']}",
+            "invited": [[each.name, f"/join/{each.token}", each.participant is not None] for each in personal],
+        }
         return Response(json.dumps(plain(shown)), media_type="application/json")
 
     async def figure(self, request: Request) -> Response:
@@ -202,9 +215,22 @@ class Booth:
         return {"title": self.plan.title, "kind": self.plan.kind, "trials": len(self.plan.trials())}
 
     def _check(self, request: Request, link: str) -> None:
-        came = request.path_params["token"].encode()
-        if not secrets.compare_digest(came, self.links[link].encode()):
+        if not self._is(request, link):
             raise HTTPException(404)
+
+    def _is(self, request: Request, link: str) -> bool:
+        came = request.path_params["token"].encode()
+        return secrets.compare_digest(came, self.links[link].encode())
+
+    async def _invited(self, request: Request) -> Invitation | None:
+        """The personal invitation that came, None for the one for all."""
+        if self._is(request, "invitation"):
+            return None
+        token = request.path_params["token"]
+        personal = await run_in_threadpool(self.store.invitation, token) if token.isascii() else None
+        if personal is None:
+            raise HTTPException(404)
+        return personal
 
     async def _participant(self, request: Request) -> Participant:
         who = await run_in_threadpool(self.store.find, request.path_params["token"])

@@ -36,7 +36,7 @@ def serve(folder: Path, host: str, port: int, told: Callable[[Links], None]) -> 
             f"port {port} of {host} cannot be used: {error.strerror}; choose another with --port"
         ) from error
     with listener:
-        address = f"http://{_shown(host)}:{listener.getsockname()[1]}"
+        address = address_of(host, listener.getsockname()[1])
         told(Links(f"{address}/join/{tokens['invitation']}", f"{address}/owner/{tokens['owner']}"))
         config = uvicorn.Config(
             app,
@@ -50,8 +50,12 @@ def serve(folder: Path, host: str, port: int, told: Callable[[Links], None]) -> 
         uvicorn.Server(config).run(sockets=[listener])
 
 
+def address_of(host: str, port: int) -> str:
+    """Where others reach a port of this machine."""
+    return f"http://{_shown(host)}:{port}"
+
+
 def _shown(host: str) -> str:
-    """The address that others reach this machine at."""
     if host not in EVERYWHERE:
         return f"[{host}]" if ":" in host else host
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

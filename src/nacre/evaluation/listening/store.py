@@ -29,6 +29,9 @@ CREATE TABLE IF NOT EXISTS answers (
     participant INTEGER NOT NULL REFERENCES participants(id), trial INTEGER NOT NULL, judged TEXT NOT NULL,
     comment TEXT NOT NULL, seconds REAL NOT NULL, at REAL NOT NULL, PRIMARY KEY (participant, trial)
 );
+CREATE TABLE IF NOT EXISTS invitations (
+    token TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, participant INTEGER REFERENCES participants(id)
+);
 """
 
 
@@ -42,6 +45,15 @@ class Participant:
     seed: int
     joined: float  # seconds since 1970
     practised: bool
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """A link for one person, who is known by the name that the owner gave."""
+
+    token: str
+    name: str
+    participant: int | None  # None until it is accepted
 
 
 @dataclass(frozen=True)
@@ -80,14 +92,36 @@ class Store:
             (count,) = file.execute("SELECT count(*) FROM participants").fetchone()
             if count >= MOST_PARTICIPANTS:
                 raise InputError(f"this test has its {MOST_PARTICIPANTS} participants; no more are taken")
-            token, seed = secrets.token_urlsafe(24), secrets.randbits(48)
+            who = _enter(file, name)
+        return self._person(who)
+
+    def invite(self, name: str) -> Invitation:
+        """A link for one person; the same name has the same link."""
+        with self._writing() as file:
             file.execute(
-                "INSERT INTO participants (token, name, seed, joined) VALUES (?, ?, ?, ?)",
-                (token, name, seed, time.time()),
+                "INSERT OR IGNORE INTO invitations (token, name) VALUES (?, ?)", (secrets.token_urlsafe(24), name)
             )
-        found = self.find(token)
-        assert found is not None
-        return found
+        return next(each for each in self.invitations() if each.name == name)
+
+    def invitations(self) -> list[Invitation]:
+        """All that were made for one person, in that order."""
+        return [
+            Invitation(*row) for row in self._rows("SELECT token, name, participant FROM invitations ORDER BY rowid")
+        ]
+
+    def invitation(self, token: str) -> Invitation | None:
+        """The personal invitation of this token."""
+        return next((each for each in self.invitations() if secrets.compare_digest(each.token, token)), None)
+
+    def accept(self, token: str) -> Participant:
+        """The participant whom a personal invitation is for; new the first time."""
+        with self._writing() as file:
+            query = "SELECT name, participant FROM invitations WHERE token = ?"
+            name, who = file.execute(query, (token,)).fetchone()
+            if who is None:
+                who = _enter(file, name)
+                file.execute("UPDATE invitations SET participant = ? WHERE token = ?", (who, token))
+        return self._person(who)
 
     def find(self, token: str) -> Participant | None:
         """Whose token this is."""
@@ -119,6 +153,9 @@ class Store:
         rows = self._rows("SELECT * FROM answers ORDER BY participant, trial")
         return [Answer(who, trial, json.loads(said), note, took, at) for who, trial, said, note, took, at in rows]
 
+    def _person(self, who: int) -> Participant:
+        return next(self._people("WHERE id = ?", who))
+
     def _people(self, clause: str, *values: object) -> Iterator[Participant]:
         columns = "id, token, name, seed, joined, practised"
         for who, token, name, seed, joined, practised in self._rows(
@@ -136,3 +173,11 @@ class Store:
         with self._lock, self._file:
             self._file.execute("BEGIN IMMEDIATE")
             yield self._file
+
+
+def _enter(file: sqlite3.Connection, name: str) -> int:
+    """The number of a new participant, with a token and an order of their own."""
+    row = (secrets.token_urlsafe(24), name, secrets.randbits(48), time.time())
+    entered = file.execute("INSERT INTO participants (token, name, seed, joined) VALUES (?, ?, ?, ?)", row)
+    assert entered.lastrowid is not None
+    return entered.lastrowid

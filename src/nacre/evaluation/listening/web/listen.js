@@ -80,13 +80,14 @@ function head(test) {
 async function welcome() {
   const test = await ask(`/api/join/${token}`);
   head(test);
-  const name = el("input", { type: "text", id: "name", maxLength: 80, autocomplete: "nickname", required: true });
+  const known = Boolean(test.name); // a personal invitation: who it is for is known
+  const name = el("input", { type: "text", id: "name", maxLength: 80, autocomplete: "nickname", required: true, value: test.name });
   const consent = el("input", { type: "checkbox", id: "consent", required: true });
   const form = el(
     "form",
     { onsubmit: (event) => begin(event, name, consent) },
-    el("label", { htmlFor: "name" }, "Your name or a nickname"),
-    name,
+    known ? el("p", {}, "You are invited as ", el("b", {}, test.name), ".") : el("label", { htmlFor: "name" }, "Your name or a nickname"),
+    known ? null : name,
     el("label", { className: "check", htmlFor: "consent" }, consent, "I have read this and take part"),
     el("button", { type: "submit", className: "primary" }, "Begin"),
   );
@@ -233,7 +234,8 @@ function draw(test, name, labels, buffers) {
       choose(i);
       form.focus(i);
     } else if (test.kind === "acr" && key === "p") choose(0);
-    else return bar.key(key);
+    else if (key === "enter") submit.click(); // nothing happens while something is missing
+    else return form.key(key) || bar.key(key);
     return true;
   };
   check();
@@ -304,8 +306,8 @@ function transport() {
 
 function help(kind, extra) {
   const letters = kind === "acr" ? "P plays" : kind === "mushra" ? "A, B, C … play and choose the slider, R plays the reference" : `A, B${extra ? ", X" : ""} play`;
-  const moving = kind === "mushra" ? "; arrow keys move the slider" : "";
-  return el("p", { className: "keys quiet" }, `Keys: ${letters}${moving}; space pauses; [ and ] set the loop, \\ clears it.`);
+  const judging = { mushra: "arrow keys move the slider", ab: "1, 2, 3 choose", abx: "1, 2 choose", acr: "1 to 5 rate" }[kind];
+  return el("p", { className: "keys quiet" }, `Keys: ${letters}; ${judging}; space pauses; Enter goes on; [ and ] set the loop, \\ clears it.`);
 }
 
 // forms: what is asked, for each kind of test
@@ -340,6 +342,7 @@ function ratings(labels, plays, keep) {
     draft: () => sliders.map((slider, i) => (rated.has(i) ? Number(slider.value) : null)),
     missing: () => (rated.size < count ? `Still to rate: ${[...LETTERS.slice(0, count)].filter((_, i) => !rated.has(i)).join(", ")}` : ""),
     focus: (i) => i < count && sliders[i].focus(),
+    key: () => false,
     restore: (kept) => kept.forEach((value, i) => {
       if (value !== null && sliders[i]) {
         sliders[i].value = value;
@@ -353,10 +356,10 @@ function word(score) {
   return WORDS[Math.min(4, Math.floor(score / 20))];
 }
 
-function choice(legend, options, keep, plays) {
+function choice(legend, options, keep, plays, keyOf = (place) => String(place + 1)) {
   let chosen; // undefined: none yet
-  const radios = options.map(([text, value]) => {
-    const radio = el("input", { type: "radio", name: "choice", value: String(value) });
+  const radios = options.map(([text, value], place) => {
+    const radio = el("input", { type: "radio", name: "choice", value: String(value), "aria-keyshortcuts": keyOf(place) });
     radio.addEventListener("change", () => {
       chosen = value;
       keep();
@@ -369,6 +372,12 @@ function choice(legend, options, keep, plays) {
     draft: () => (chosen === undefined ? "" : chosen),
     missing: () => (chosen === undefined ? "Still to choose" : ""),
     focus: () => {},
+    key: (pressed) => {
+      const radio = radios.find((_, place) => keyOf(place) === pressed)?.firstElementChild;
+      radio?.focus();
+      radio?.click();
+      return Boolean(radio);
+    },
     restore: (kept) => {
       const i = kept === "" ? -1 : options.findIndex(([, value]) => value === kept);
       if (i >= 0) {
@@ -388,13 +397,13 @@ function identity(labels, plays, keep) {
 }
 
 function opinion(labels, plays, keep) {
-  const form = choice("It sounds", WORDS.map((each, i) => [each, i + 1]).reverse(), keep, plays);
+  const form = choice("It sounds", WORDS.map((each, i) => [each, i + 1]).reverse(), keep, plays, (place) => String(WORDS.length - place));
   return { ...form, answer: () => [form.answer()] };
 }
 
 addEventListener("keydown", (event) => {
   const typing = event.target.matches("textarea, input[type=text]");
-  const pressing = event.key === " " && event.target.matches("button, input, summary");
+  const pressing = (event.key === " " && event.target.matches("button, input, summary")) || (event.key === "Enter" && event.target.matches("button, summary"));
   if (!player || typing || pressing || event.ctrlKey || event.metaKey || event.altKey) return;
   if (keys(event.key.toLowerCase())) event.preventDefault();
 });

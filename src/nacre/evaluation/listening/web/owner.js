@@ -47,6 +47,8 @@ async function draw() {
         found.differences.map((d) => [d.first, d.second, number(d.estimate.mean), span(d.estimate), number(d.p, 4), number(d.p_holm, 4)])),
       table("Listeners", ["name", "pages", "counts"],
         found.listeners.map((l) => [l.name, `${l.answers} of ${found.trials}`, l.excluded || (l.answers ? "yes" : "no answers yet")])),
+      ...(found.invited.length ? [table("Personal invitations", ["name", "link", ""],
+        found.invited.map(([name, path, taken]) => [name, location.origin + path, taken ? "accepted" : "not opened yet"]))] : []),
       ...(found.comments.length ? [table("Comments", ["listener", "item", "words"], found.comments)] : [])),
   );
 }
