@@ -107,8 +107,8 @@ class Booth:
         """The door: who was here before goes on where they were."""
         personal = await self._invited(request)
         if personal is not None and personal.participant is not None:
-            who = await run_in_threadpool(self.store.accept, personal.token)
-            return RedirectResponse(f"/take/{who.token}", 303)
+            known = await run_in_threadpool(self.store.accept, personal.token)
+            return RedirectResponse(f"/take/{known.token}", 303)
         token = "" if personal else request.cookies.get(COOKIE, "")
         who = await run_in_threadpool(self.store.find, token)
         if who is not None:
