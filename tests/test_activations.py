@@ -24,6 +24,15 @@ def test_snake_by_hand() -> None:
     assert y[0, 1, 0].item() == pytest.approx(1.5 + math.sin(0.75) ** 2 / 0.5)
 
 
+def test_snake_in_use_is_snake_in_training_to_the_bit() -> None:
+    snake, x = Snake(3), torch.randn(2, 3, 50)
+    nn.init.uniform_(snake.alpha, 0.1, 5)
+    kept, learning = x.clone(), snake(x).detach()
+    with torch.no_grad():
+        assert torch.equal(snake(x), learning)
+    assert torch.equal(x, kept)  # what comes in may be heard by a shortcut too
+
+
 def test_snake_without_ripple_is_a_line() -> None:
     snake = Snake(1)
     nn.init.zeros_(snake.alpha)

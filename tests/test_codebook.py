@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nacre.errors import InputError
 from nacre.quantizers.codebook import Codebook, CodebookConfig, straight_through
@@ -160,6 +161,51 @@ def test_a_loaded_codebook_does_not_start_again() -> None:
     other.load_state_dict(Codebook(8, 4).state_dict())  # back to one that never started: the next batch does
     other(torch.full((64, 4), 50.0))
     torch.testing.assert_close(other.entries, torch.full((8, 4), 50.0))
+
+
+def in_hundreds(book: Codebook) -> None:
+    with torch.no_grad():
+        book.entries.copy_(100 * torch.tensor([[2.0, 1.0], [1.0, 1.0], [2.0, 2.0]]))
+
+
+def replaced(book: Codebook) -> None:
+    moved = torch.tensor([[2.0, 1.0], [1.0, 1.0], [2.0, 2.0]])
+    book.entries = nn.Parameter(moved) if isinstance(book.entries, nn.Parameter) else moved
+
+
+def loaded(book: Codebook) -> None:
+    book.load_state_dict(book.state_dict() | {"entries": torch.tensor([[2.0, 1.0], [1.0, 1.0], [2.0, 2.0]])})
+
+
+def learnt(book: Codebook) -> None:
+    book.train()
+    in_hundreds(book)
+    book.entries.data /= 100  # torch does not see this, in training a search must
+    assert book.search(torch.tensor([2.0, 1.1])) == 0
+    book.eval()
+
+
+@pytest.mark.parametrize("change", [in_hundreds, replaced, loaded, learnt])
+@pytest.mark.parametrize("config", [CodebookConfig(), CodebookConfig(ema=False, normalised=True)])
+def test_a_search_sees_entries_that_have_changed(change: Callable[[Codebook], None], config: CodebookConfig) -> None:
+    book, x = Codebook(3, 2, config).eval(), torch.tensor([2.0, 1.1])
+    with torch.no_grad():
+        book.entries.copy_(torch.tensor([[-9.0, -9.0], [9.0, 1.0], [2.0, 1.0]]))
+    with torch.inference_mode():
+        assert book.search(x) == 2
+    untouched = copy.deepcopy(book)
+    change(book)
+    assert book.search(x) == (0 if change is not in_hundreds or config.normalised else 1)
+    assert untouched.search(x) == 2
+
+
+def test_entries_made_for_inference_are_searched_too() -> None:
+    with torch.inference_mode():
+        book = Codebook(3, 2).eval()
+        book.entries.copy_(torch.tensor([[2.0, 1.0], [1.0, 1.0], [2.0, 2.0]]))
+        assert book.search(torch.tensor([2.0, 1.1])) == 0
+        book.entries.mul_(-1)
+        assert book.search(torch.tensor([-2.0, -2.1])) == 2
 
 
 def test_figures_are_those_of_the_batch() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from nacre.quantizers import kmeans as module
-from nacre.quantizers.kmeans import kmeans, nearest
+from nacre.quantizers.kmeans import kmeans, nearest, prepare
 
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 
@@ -42,23 +42,23 @@ def test_the_nearest_by_definition() -> None:
     torch.manual_seed(0)
     x, entries = torch.randn(500, 6), torch.randn(40, 6)
     distances = (x.double()[:, None] - entries.double()).square().sum(2)
-    assert torch.equal(nearest(x, entries), distances.argmin(1))
+    assert torch.equal(nearest(x, prepare(entries)), distances.argmin(1))
     cosine = F.normalize(x.double(), dim=1) @ F.normalize(entries.double(), dim=1).T
-    assert torch.equal(nearest(x, entries, normalised=True), cosine.argmax(1))
+    assert torch.equal(nearest(x, prepare(entries, normalised=True)), cosine.argmax(1))
 
 
 @pytest.mark.parametrize("rows", [1, 7, 1000])
 def test_of_equals_the_lowest(rows: int) -> None:
     entries = torch.tensor([[3.0, 4.0], [1.0, 2.0], [1.0, 2.0], [3.0, 4.0], [1.0, 2.0]]).repeat(20, 1)
     x = torch.tensor([[1.0, 2.0], [3.0, 4.0], [2.0, 3.0]]).repeat(rows, 1)  # the last lies midway
-    assert nearest(x, entries).tolist() == [1, 0, 0] * rows
+    assert nearest(x, prepare(entries)).tolist() == [1, 0, 0] * rows
 
 
 def test_pieces_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     x, entries = torch.randn(1001, 8), torch.randn(64, 8)
-    whole = nearest(x, entries)
-    assert torch.equal(torch.cat([nearest(row[None], entries) for row in x]), whole)
+    whole = nearest(x, prepare(entries))
+    assert torch.equal(torch.cat([nearest(row[None], prepare(entries)) for row in x]), whole)
     monkeypatch.setattr(module, "SCORES", 64 * 10)
-    assert torch.equal(nearest(x, entries), whole)
-    assert nearest(x[:0], entries).shape == (0,)
+    assert torch.equal(nearest(x, prepare(entries)), whole)
+    assert nearest(x[:0], prepare(entries)).shape == (0,)

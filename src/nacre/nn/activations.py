@@ -21,8 +21,12 @@ class Snake(nn.Module):
         self.alpha = nn.Parameter(torch.ones(1, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add the ripple."""
-        return x + (self.alpha + 1e-9).reciprocal() * (self.alpha * x).sin().square()
+        """Add the ripple; in use without any tensor but the one that comes out."""
+        size = (self.alpha + 1e-9).reciprocal()
+        if torch.is_grad_enabled() or torch.onnx.is_in_onnx_export():
+            return x + size * (self.alpha * x).sin().square()
+        y = (self.alpha * x).sin_()
+        return y.mul_(y).mul_(size).add_(x)
 
 
 class SnakeBeta(nn.Module):

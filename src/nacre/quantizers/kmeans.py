@@ -5,6 +5,8 @@ Letters in shapes: `N` vectors, `D` features, `K` entries.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,19 +15,35 @@ SCORES = 1 << 24  # the most scores [N, K] held at once: 64 MiB of float32
 SEED_ROUNDS = 64  # seeds of a large codebook are drawn in about so many groups
 
 
-def nearest(x: Tensor, entries: Tensor, normalised: bool = False) -> Tensor:
-    """Indices `[N]` of the entries `[K, D]` nearest to `x` `[N, D]`, the lowest of equals; in a graph any `[..., D]`.
+@dataclass(frozen=True)
+class Prepared:
+    """Entries as `nearest` compares with them: what a search needs and a codebook can keep between searches."""
+
+    table: Tensor  # [D, K]
+    offset: Tensor  # [K], minus half the squared length of each
+    normalised: bool = False  # directions only
+
+
+def prepare(entries: Tensor, normalised: bool = False) -> Prepared:
+    """What `nearest` needs to know of the entries `[K, D]`."""
+    entries = F.normalize(entries, dim=1) if normalised else entries
+    return Prepared(entries.T, -0.5 * entries.square().sum(1), normalised)
+
+
+def nearest(x: Tensor, entries: Prepared) -> Tensor:
+    """Indices `[N]` of the entries nearest to `x` `[N, D]`, the lowest of equals; in a graph any `[..., D]`.
 
     |x - e|² = |x|² - 2xe + |e|²; the first term is the same for all entries and left out, which also spares its
-    rounding. `normalised` compares directions only. Scores are made for a bounded number of vectors at a time.
+    rounding. Scores are made for a bounded number of vectors at a time.
     """
-    if normalised:
-        x, entries = F.normalize(x, dim=-1), F.normalize(entries, dim=1)
-    offset, table = -0.5 * entries.square().sum(1), entries.T
+    x = F.normalize(x, dim=-1) if entries.normalised else x
+    offset, table = entries.offset, entries.table
     if exporting():  # a graph takes any N, it cannot cut N up
         return (torch.matmul(x, table) + offset).argmax(-1)
-    rows = max(1, SCORES // entries.shape[0])
-    parts = torch.tensor_split(x, max(1, -(-x.shape[0] // rows)))
+    rows = max(1, SCORES // len(offset))
+    if len(x) <= rows:
+        return torch.addmm(offset, x, table).argmax(1)
+    parts = torch.tensor_split(x, -(-len(x) // rows))
     return torch.cat([torch.addmm(offset, part, table).argmax(1) for part in parts])
 
 
@@ -41,7 +59,7 @@ def kmeans(x: Tensor, size: int, iterations: int, normalised: bool = False) -> T
     """
     centres = _seeds(x, size, normalised)
     for _ in range(iterations):
-        codes = nearest(x, centres, normalised)
+        codes = nearest(x, prepare(centres, normalised))
         both = x.new_zeros(size, x.shape[1] + 1).index_add_(0, codes, F.pad(x, (0, 1), value=1.0))
         counts = both[:, -1:]
         centres = torch.where(counts > 0, both[:, :-1] / counts.clamp(min=1), centres)

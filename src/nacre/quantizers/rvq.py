@@ -145,10 +145,11 @@ class ResidualVQ(Quantizer):
         count = check_levels(levels, len(self.codebook_sizes))
         with full_precision(z):
             residual, codes = self.in_proj(z.float()), []
-            for level in self._first(count):
+            *coarse, last = self._first(count)
+            for level in coarse:
                 codes.append(level.encode(residual))
                 residual = residual - level.decode(codes[-1])
-        return tuple(codes)
+        return (*codes, last.encode(residual))
 
     def decode(self, levels: Sequence[Tensor]) -> Tensor:
         """Latents `[B, D, F]`: the sum of what the first one or more levels look up."""
