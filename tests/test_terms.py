@@ -24,12 +24,13 @@ def test_terms_are_those_with_a_weight() -> None:
 
 
 def test_terms_are_the_losses_with_the_recipes_settings() -> None:
-    recipe = small_recipe("weights.samples=0.5")
+    recipe = small_recipe("weights.samples=0.5", "weights.squares=100.0")
     terms = Terms(recipe, 8000)(pair())
     assert terms["mel"] == MelLoss(8000, recipe.mel)(pair())
     assert terms["complex_stft"] == ComplexSTFTLoss((128, 400))(pair())
     assert terms["log_snr"] == LogSNRLoss()(pair())
     assert terms["samples"] == WaveLoss()(pair())
+    assert terms["squares"] == WaveLoss(power=2)(pair())
 
 
 def test_the_weighted_sum() -> None:

@@ -93,6 +93,7 @@ class Weights:
     intelligibility: float = 0.0
     whisper: float = 0.0
     samples: float = 0.0
+    squares: float | None = None  # of the samples' differences (AcademiCodec)
     adversarial: float = 1.0
     feature: float = 2.0
     commitment: float = 1.0

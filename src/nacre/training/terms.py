@@ -28,6 +28,7 @@ class Terms(nn.Module):
             "intelligibility": lambda: IntelligibilityLoss(sample_rate),
             "whisper": lambda: WhisperLoss(sample_rate, recipe.whisper),
             "samples": WaveLoss,
+            "squares": lambda: WaveLoss(power=2),
         }
         self.losses = nn.ModuleDict({name: make() for name, make in losses.items() if getattr(recipe.weights, name)})
 

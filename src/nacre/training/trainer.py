@@ -287,5 +287,5 @@ def adversarial(recipe: Recipe, device: torch.device) -> bool:
 
 def shares(weights: Weights) -> BalancerConfig:
     """The balancer's shares: those weights that are above zero, the quantizer's aside."""
-    names = [name for name in vars(weights) if name not in ("commitment", "codebook")]
-    return BalancerConfig({name: getattr(weights, name) for name in names if getattr(weights, name) > 0})
+    own = {name: weight for name, weight in vars(weights).items() if name not in ("commitment", "codebook")}
+    return BalancerConfig({name: weight for name, weight in own.items() if weight and weight > 0})
