@@ -9,6 +9,7 @@ from pathlib import Path
 
 import hilcodec_reference as reference
 import numpy as np
+import onnx
 import pytest
 import torch
 from accelerate import Accelerator
@@ -223,6 +224,11 @@ def test_graphs_stream_the_same_and_their_weights_come_back(tmp_path: Path) -> N
         assert codes == codec.encode(wave)
         assert np.array_equal(sound, whole)
         assert np.abs(sound - codec.decode(codes)).max() < 1e-5
+    graph = onnx.load(tmp_path / "encoder.onnx", load_external_data=False).graph
+    tables = [node.attribute[0].t for node in graph.node if node.op_type == "Constant"]
+    held = sum(t.ByteSize() for t in [*tables, *graph.initializer] if not t.external_data)
+    bases = sum(4 * basis.numel() for name, basis in codec.named_buffers() if name.endswith(".basis"))
+    assert bases > 80_000 and held < bases / 4  # they are computed in the graph, not kept in it
     again = load_folder(tmp_path)
     assert again.info == codec.info and np.array_equal(again.decode(codes), codec.decode(codes))
 

@@ -57,13 +57,23 @@ def test_graphs_where_there_can_be_any(dac: DAC, tmp_path: Path) -> None:
     assert load(str(tmp_path / "pearl"), "onnx").info.name == "small-pearl"
     with pytest.raises(InputError, match=r"model.safetensors exists"):
         save_as(small_pearl(), tmp_path / "pearl", "onnx")
-    with pytest.raises(InputError, match=r"made hears the future, and graphs are for codecs that do not"):
-        save_as(dac, tmp_path / "dac", "onnx")
+    music = small_encodec(kind="music")
+    with pytest.raises(InputError, match=r"music-encodec hears too much of the future for graphs; use --to nacre"):
+        save_as(music, tmp_path / "music", "onnx")
+
+
+def test_graphs_at_32_bits_are_the_same_codec(tmp_path: Path) -> None:
+    codec = small_encodec()
+    codes = codec.encode(WAVE)
+    save_as(codec, tmp_path / "graphs", "onnx-32")
+    graphs = load(str(tmp_path / "graphs"), "onnx")
+    assert graphs.info == codec.info and graphs.encode(WAVE) == codes
 
 
 def test_what_a_house_does_not_take_is_told(dac: DAC, tmp_path: Path) -> None:
-    assert kinds(dac) == ["nacre", "onnx", "dac", "hf"] and kinds(small_pearl()) == ["nacre", "onnx"]
-    with pytest.raises(InputError, match="a made is written as nacre, onnx, dac, hf, got 'snac'; name one of these"):
+    assert kinds(dac) == ["nacre", "onnx", "onnx-32", "dac", "hf"]
+    assert kinds(small_pearl()) == ["nacre", "onnx", "onnx-32"]
+    with pytest.raises(InputError, match="a made is written as nacre, onnx, onnx-32, dac, hf, got 'snac'; name one of these"):
         save_as(dac, tmp_path / "x", "snac")
     with pytest.raises(InputError, match="dac keeps a model in one file; name it, as"):
         save_as(dac, tmp_path / "x", "dac")

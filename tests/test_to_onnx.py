@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +12,18 @@ import onnx
 import pytest
 import torch
 from safetensors import safe_open
+from small_encodec import small_encodec
 from small_pearl import small_pearl
 from streamed import streamed
 
-from nacre import OnnxCodec
+from nacre import CodecContract, InputError, MissingError, OnnxCodec
+from nacre.codecs.base import Codec
+from nacre.codecs.dac import DAC, DACConfig
+from nacre.codecs.encodec import EnCodec
 from nacre.codecs.pearl import Pearl
-from nacre.converters.keys import coding_keys
-from nacre.converters.to_onnx import digest, export
+from nacre.codecs.snac import SNAC, SNACConfig
+from nacre.converters.keys import coding_keys, digest
+from nacre.converters.to_onnx import edges_of, export
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +92,101 @@ def test_exporting_again_changes_nothing(pearl: Pearl, folder: Path, tmp_path: P
     assert again == OnnxCodec(folder).info
     for name in ("encoder.onnx", "decoder.onnx"):
         assert (tmp_path / name).stat().st_size == (folder / name).stat().st_size
+
+
+# Codecs that begin otherwise than they go on: EnCodec mirrors its start, DAC hears the future.
+
+
+@pytest.fixture(scope="module")
+def encodec(tmp_path_factory: pytest.TempPathFactory) -> tuple[EnCodec, OnnxCodec]:
+    codec, folder = small_encodec(), tmp_path_factory.mktemp("encodec")
+    before = codec.info.digest
+    assert export(codec, folder, bits=32) == codec.info and codec.info.digest == before != ""
+    return codec, OnnxCodec(folder)
+
+
+@pytest.fixture(scope="module")
+def dac(tmp_path_factory: pytest.TempPathFactory) -> tuple[DAC, OnnxCodec]:
+    torch.manual_seed(0)
+    codec, folder = DAC(DACConfig(16_000, (2, 5), 4, 16, 8, 3, 16, 4)), tmp_path_factory.mktemp("dac")
+    with torch.no_grad():
+        for name, parameter in codec.named_parameters():
+            parameter.uniform_(0.5, 1.5) if name.endswith("alpha") else parameter.normal_(0, 0.3)
+    export(codec, folder, bits=32)
+    return codec, OnnxCodec(folder)
+
+
+def same(ours: np.ndarray, theirs: np.ndarray) -> None:
+    assert ours.shape == theirs.shape
+    assert np.abs(ours - theirs).max(initial=0) < 2e-5 * max(1e-3, np.abs(theirs).max(initial=0))
+
+
+def alike(torch_codec: Codec, graphs: OnnxCodec, wave: np.ndarray, chunk: int) -> None:
+    """Every chunk gives as many codes and as much sound as torch's does, and the same."""
+    streams: list[CodecContract] = [torch_codec, graphs]
+    there, here = (codec.stream() for codec in streams)
+    for begin in range(0, wave.shape[2], chunk):
+        last = begin + chunk >= wave.shape[2]
+        theirs = there.encode(wave[:, :, begin : begin + chunk], last)
+        ours = here.encode(wave[:, :, begin : begin + chunk], last)
+        assert ours == theirs
+        same(here.decode(ours, last), there.decode(theirs, last))
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 319, 320, 321, 1_920, 2_239, 2_240, 2_241, 4_000])
+def test_encodecs_graphs_give_sounds_of_every_length(encodec: tuple[EnCodec, OnnxCodec], length: int) -> None:
+    codec, graphs = encodec
+    wave = noise(length, batch=2)
+    assert graphs.info == codec.info
+    assert graphs.encode(wave) == codec.encode(wave)
+    same(graphs.decode(codec.encode(wave)), codec.decode(codec.encode(wave)))
+
+
+@pytest.mark.parametrize("chunk", [161, 320, 2_240, 3_001])
+def test_encodecs_graphs_stream_as_torch_does(encodec: tuple[EnCodec, OnnxCodec], chunk: int) -> None:
+    alike(*encodec, noise(6_401), chunk)
+
+
+@pytest.mark.parametrize("length", [0, 1, 9, 10, 11, 205, 400, 905])
+def test_dacs_graphs_give_sounds_of_every_length(dac: tuple[DAC, OnnxCodec], length: int) -> None:
+    codec, graphs = dac
+    wave = noise(length, batch=2)
+    assert graphs.encode(wave) == codec.encode(wave)
+    same(graphs.decode(codec.encode(wave)), codec.decode(codec.encode(wave)))
+
+
+@pytest.mark.parametrize("chunk", [13, 10, 301])
+def test_dacs_graphs_stream_as_torch_does_and_no_later(dac: tuple[DAC, OnnxCodec], chunk: int) -> None:
+    alike(*dac, noise(605), chunk)
+
+
+def test_after_a_gap_graphs_begin_anew(encodec: tuple[EnCodec, OnnxCodec]) -> None:
+    codec, graphs = encodec
+    codes = codec.encode(noise(9_000))
+    lost = np.zeros(codes.frames, np.bool_)
+    lost[9:11] = True
+    same(graphs.decode(replace(codes, lost=lost)), codec.decode(replace(codes, lost=lost)))
+
+
+def test_codes_of_either_decode_with_the_other_at_32_bits_only(encodec: tuple[EnCodec, OnnxCodec]) -> None:
+    codec, graphs = encodec
+    codes = graphs.encode(noise(3_000))
+    same(codec.decode(codes.head(2)), graphs.decode(codes.head(2)))
+    rounded = small_pearl()
+    before = rounded.info.digest
+    assert export(rounded, graphs.folder.parent / "rounded").digest != before
+
+
+def test_a_graph_that_is_missing_is_said_at_once(encodec: tuple[EnCodec, OnnxCodec], tmp_path: Path) -> None:
+    shutil.copytree(encodec[1].folder, tmp_path / "copy")
+    (tmp_path / "copy" / "decoder.start.onnx").unlink()
+    with pytest.raises(MissingError, match=r"no decoder\.start\.onnx in"):
+        OnnxCodec(tmp_path / "copy")
+
+
+def test_what_graphs_cannot_do_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    codec = SNAC(SNACConfig(24_000, (2, 2), 8, 16, (2, 1)))
+    with pytest.raises(InputError, match="hears too much of the future for graphs; use --to nacre"):
+        export(codec, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    assert not edges_of(small_pearl()).encoder

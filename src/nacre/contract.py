@@ -201,6 +201,14 @@ class Stream:
         return paid
 
 
+class UnpaddedStream(Stream):
+    """A stream that leaves a last frame that is not whole to the layers, where others fill it with zeros."""
+
+    def _blocks(self, wave: Wave, unit: int) -> tuple[Level, ...]:
+        zeros = self._fed * self.codec.info.hop + wave.shape[2] - self._heard if self._ended else 0
+        return super()._blocks(wave[:, :, : wave.shape[2] - max(0, zeros)], unit)
+
+
 def check_wave(wave: Any, info: CodecInfo) -> Wave:
     """`wave` as float32 `[B, C, T]`, or an error that says what came and what was expected."""
     if hasattr(wave, "detach"):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..codes import CodecInfo, Level
-from ..contract import CodecContract, Stream, Wave
+from ..contract import CodecContract, Stream, UnpaddedStream, Wave
 from ..nn.state import State
 from ..nn.weight_norm import fuse
 from ..quantizers.base import Quantized, Quantizer
@@ -104,11 +104,3 @@ class UnpaddedCodec(Codec):
         """Levels `[B, F]` of frames of samples; only the last chunk of a stream may hold a piece of one."""
         state.last = state.last or wave.shape[2] % self.info.hop > 0
         return super().encode_frames(wave, state, levels)
-
-
-class UnpaddedStream(Stream):
-    """A stream that leaves a last frame that is not whole to the layers, where others fill it with zeros."""
-
-    def _blocks(self, wave: Wave, unit: int) -> tuple[Level, ...]:
-        zeros = self._fed * self.codec.info.hop + wave.shape[2] - self._heard if self._ended else 0
-        return super()._blocks(wave[:, :, : wave.shape[2] - max(0, zeros)], unit)

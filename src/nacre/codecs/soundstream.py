@@ -20,14 +20,14 @@ import torch
 from torch import Tensor, nn
 
 from ..codes import CodecInfo, Codes, Level
-from ..contract import CodecContract, Stream, Wave, check_wave
+from ..contract import CodecContract, Stream, UnpaddedStream, Wave, check_wave
 from ..errors import InputError
 from ..nn.blocks import Chain
 from ..nn.reach import lookahead, preroll
 from ..nn.seanet import SEANetConfig, SEANetDecoder, SEANetEncoder
 from ..nn.state import State
 from ..quantizers.rvq import ResidualVQ, ResidualVQConfig
-from .base import Codec, Reconstruction, UnpaddedStream
+from .base import Codec, Reconstruction
 
 Switch = bool | Sequence[bool]  # denoise: all of a sound, or yes and no for each of its frames
 

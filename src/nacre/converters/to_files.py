@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import save
@@ -41,11 +41,12 @@ ORIGINALS = {  # architecture: what makes its tensors, and the names under which
     "vocos": ("from_vocos.to_vocos", ""),
 }
 HUGGING_FACE = ("dac", "encodec", "mimi")  # architectures that `transformers` has
+GRAPHS: dict[str, Literal[16, 32]] = {"onnx": 16, "onnx-32": 32}  # bits of the weights; with 32 codes stay the same
 CONFIG = "config.json"
 
 
 def save_as(codec: CodecContract, target: str | Path, kind: str = "nacre", overwrite: bool = False) -> None:
-    """Write `codec` to `target`: a folder for "nacre", "onnx" and "hf", else the file that the project `kind` loads."""
+    """Write `codec` to `target`: a folder for "nacre", "onnx", "onnx-32" and "hf", else the file that project loads."""
     if not isinstance(codec, Codec | TokenVocos):
         raise InputError(f"{codec.info.name} holds no weights that nacre could write; use its files as they are")
     if kind not in kinds(codec):
@@ -57,8 +58,8 @@ def save_as(codec: CodecContract, target: str | Path, kind: str = "nacre", overw
         _save_original(codec, target, kind, overwrite)
     elif kind == "nacre":
         save_folder(codec, target, overwrite)
-    elif kind == "onnx":
-        _save_graphs(codec, target, overwrite)
+    elif kind in GRAPHS:
+        _save_graphs(codec, target, GRAPHS[kind], overwrite)
     elif kind == "hf":
         target.mkdir(parents=True, exist_ok=True)
         config, weights = hugging_face(codec)
@@ -73,7 +74,7 @@ def kinds(codec: Codec | TokenVocos) -> list[str]:
     if isinstance(codec, TokenVocos):
         return ["vocos"]
     own = architecture_of(codec)
-    return ["nacre", "onnx", *([own] * (own in ORIGINALS)), *(["hf"] * (own in HUGGING_FACE))]
+    return ["nacre", *GRAPHS, *([own] * (own in ORIGINALS)), *(["hf"] * (own in HUGGING_FACE))]
 
 
 def hugging_face(codec: Codec) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -129,16 +130,14 @@ def _check_absent(path: Path, overwrite: bool) -> None:
         raise InputError(f"{path} exists; choose another name or allow overwriting")
 
 
-def _save_graphs(codec: Codec, folder: Path, overwrite: bool) -> None:
-    if codec.info.lookahead:
-        raise InputError(f"{codec.info.name} hears the future, and graphs are for codecs that do not; use --to nacre")
+def _save_graphs(codec: Codec, folder: Path, bits: Literal[16, 32], overwrite: bool) -> None:
     _check_absent(folder / WEIGHTS, overwrite)
     try:
         from .to_onnx import export
     except ImportError as error:
         raise InputError("writing graphs needs onnx and onnxscript; pip install 'nacre[train]'") from error
     try:
-        export(codec, folder)
+        export(codec, folder, bits)
     except NacreError:
         raise
     except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, NotImplementedError) as error:

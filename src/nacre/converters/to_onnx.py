@@ -1,8 +1,12 @@
-"""Export a streaming codec to two ONNX graphs that share one weights file with torch.
+"""Export a streaming codec to ONNX graphs that share one weights file with torch.
 
-The folder that `export` writes holds `model.safetensors` (weights of 16 or 8 bits, loadable by torch) and two small
+The folder that `export` writes holds `model.safetensors` (weights of 32, 16 or 8 bits, loadable by torch) and small
 graphs whose initializers point into it, so every weight is stored once. Fourier bases are not stored at all: the graphs
-compute them from a table of one turn, and ONNX Runtime folds that into a constant when it loads.
+compute them, and ONNX Runtime folds that into a constant when it loads.
+
+A graph is for chunks of one kind. A causal codec that begins with silence has one kind, so two graphs. Where the first
+layers mirror the sound (EnCodec), a stream begins with graphs of its own; where all layers hear the future (DAC), it
+ends with its own as well, and a sound too short to begin a stream has graphs for the whole of it.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -22,19 +26,30 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ..codecs.base import Codec
+from ..codecs.base import Codec, UnpaddedCodec
+from ..codecs.dac import DAC
+from ..codecs.hilcodec import Spectrum
 from ..codes import CodecInfo
+from ..errors import InputError
+from ..nn.reach import ready
+from ..nn.seanet import SEANetConfig
 from ..nn.spectral import CausalISTFT, CausalSTFT
 from ..nn.state import State
 from ..onnx_runtime import (
     CONFIG_KEY,
     DECODER,
+    EDGES_KEY,
     ENCODER,
+    END,
+    GO_ON,
     INFO_KEY,
     NEXT,
+    START,
     STATE,
     WAVE,
     WEIGHTS,
+    Edges,
+    graph_path,
     info_to_json,
     level_names,
 )
@@ -45,82 +60,145 @@ from .keys import coding_keys, digest
 OPSET = 17
 
 
-def export(codec: Codec, folder: str | Path, bits: Literal[8, 16] = 16) -> CodecInfo:
-    """Write `codec` as two graphs and their weights; returns its info with the digest filled in.
+def export(codec: Codec, folder: str | Path, bits: Literal[8, 16, 32] = 16) -> CodecInfo:
+    """Write `codec` as graphs and their weights; returns its info with the digest filled in.
 
-    The codec's weights are rounded to so many bits in place, so that torch and ONNX go on with the same numbers.
+    The codec's weights are rounded to so many bits in place, so that torch and ONNX go on with the same numbers. With
+    32 they are as they were, and the digest too: codes of either decode with the other.
     """
-    folder = Path(folder)
+    folder, edges = Path(folder), edges_of(codec)
     folder.mkdir(parents=True, exist_ok=True)
-    codec.eval()
+    codec.fold().eval()
     exact = {name: codec.state_dict()[name].detach() for name in sorted(coding_keys(codec))}
-    weights = {name: _narrow(tensor).contiguous() for name, tensor in (pack(exact) if bits == 8 else exact).items()}
+    weights = pack(exact) if bits == 8 else exact
+    weights = {name: (tensor if bits == 32 else _narrow(tensor)).contiguous() for name, tensor in weights.items()}
     codec.load_state_dict({name: tensor.float() for name, tensor in unpack(weights).items()}, strict=False)
-    info = replace(codec.info, digest=digest(weights))
+    info = codec.info if bits == 32 and codec.info.digest else replace(codec.info, digest=digest(weights))
     codec.info = info
     metadata = {
         INFO_KEY: info_to_json(info),
+        EDGES_KEY: json.dumps(asdict(edges)),
         ARCHITECTURE_KEY: architecture_of(codec),
         CONFIG_KEY: json.dumps(asdict(codec.config)),
     }
     (folder / WEIGHTS).write_bytes(save(weights, metadata))  # save_file would hide the file from other users
-    wave = torch.zeros(2, info.channels, 2 * info.hop * info.stride)
-    levels = tuple(torch.zeros(2, 2 * info.stride // s, dtype=torch.int64) for s in info.strides)
-    _write(EncoderGraph(codec), (wave,), folder / ENCODER)
-    _write(DecoderGraph(codec), levels, folder / DECODER)
+    for kind in edges.kinds:
+        _write(EncoderGraph(codec, kind, edges.encoder), folder / ENCODER)
+        _write(DecoderGraph(codec, kind, edges.decoder), folder / DECODER)
     return info
+
+
+def edges_of(codec: Codec) -> Edges:
+    """How graphs of `codec` begin and end a stream; an error where none can be made."""
+    seanet = getattr(codec.config, "seanet", None)
+    if not codec.info.lookahead:
+        return Edges()
+    if isinstance(codec, UnpaddedCodec) and isinstance(seanet, SEANetConfig) and seanet.causal:
+        return Edges(seanet.last_kernel, seanet.kernel, unpadded=True)
+    if isinstance(codec, DAC):
+        hop, counts = codec.info.hop, range(1, codec.info.sample_rate)
+        encoder = next(n for n in counts if ready(codec.encoder, n * hop) > 0)
+        return Edges(encoder, next(n for n in counts if ready(codec.decoder, n) > 0), ending=True)
+    raise InputError(f"{codec.info.name} hears too much of the future for graphs; use --to nacre, which torch runs")
 
 
 def _narrow(tensor: Tensor) -> Tensor:
     return tensor.half() if tensor.is_floating_point() else tensor
 
 
-class EncoderGraph(nn.Module):
+class Recording(nn.Module):
+    """One direction of a codec for chunks of one kind; `layout` is what its layers keep."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def __init__(self, codec: Codec, kind: str, side: str) -> None:
+        super().__init__()
+        self.quantizer, self.info = codec.quantizer, codec.info
+        self.kind, self.path = kind, side
+        self.layout = State()
+        self.layout.in_graph = True
+
+    @property
+    def hears(self) -> bool:
+        """Whether there is a past that comes in."""
+        return self.kind in (GO_ON, END)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether anything follows."""
+        return self.kind in (GO_ON, START)
+
+    def state(self, tensors: Sequence[Tensor]) -> State:
+        """What the layers remember as a chunk of this kind begins."""
+        state = self.layout.filled(tensors) if self.hears else State()
+        state.in_graph, state.last = True, not self.keeps
+        return state
+
+
+class EncoderGraph(Recording):
     """(wave `[B, C, F * hop]`, *state) -> (all levels, *state)."""
 
     inputs = (WAVE,)
 
-    def __init__(self, codec: Codec) -> None:
-        super().__init__()
-        self.encoder, self.quantizer = codec.encoder, codec.quantizer
-        self.layout, self.info = State(), codec.info
+    def __init__(self, codec: Codec, kind: str = GO_ON, first: int = 0) -> None:
+        super().__init__(codec, kind, ENCODER)
+        self.encoder = codec.encoder
         self.outputs = level_names(codec.info)
+        self.frames = (first or 1) * codec.info.stride
         with torch.inference_mode():
-            codec.encoder(torch.zeros(1, codec.info.channels, codec.info.hop * codec.info.stride), self.layout)
+            codec.encoder(self.example(1, self.frames)[0], self.layout)
+
+    def example(self, batch: int, frames: int) -> tuple[Tensor, ...]:
+        """Inputs that are not state."""
+        return (torch.zeros(batch, self.info.channels, frames * self.info.hop),)
 
     def forward(self, wave: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         """One chunk of whole frames."""
-        state = self.layout.filled(tensors)
-        return *self.quantizer.encode(self.encoder(wave, state)), *state.tensors()
+        state = self.state(tensors)
+        levels = self.quantizer.encode(self.encoder(wave, state))
+        return *levels, *(state.tensors() if self.keeps else ())
 
 
-class DecoderGraph(nn.Module):
+class DecoderGraph(Recording):
     """(all levels, -1 where one is not there, *state) -> (wave `[B, C, F * hop]`, *state)."""
 
     outputs = (WAVE,)
 
-    def __init__(self, codec: Codec) -> None:
-        super().__init__()
-        self.decoder, self.quantizer = codec.decoder, codec.quantizer
-        self.layout, self.info = State(), codec.info
+    def __init__(self, codec: Codec, kind: str = GO_ON, first: int = 0) -> None:
+        super().__init__(codec, kind, DECODER)
+        self.decoder = codec.decoder
         self.inputs = level_names(codec.info)
+        self.frames = (first or 1) * codec.info.stride
         with torch.inference_mode():
-            codes = [torch.zeros(1, codec.info.stride // s, dtype=torch.int64) for s in codec.info.strides]
-            codec.decoder(codec.quantizer.decode(codes), self.layout)
+            codec.decoder(codec.quantizer.decode(self.example(1, self.frames)), self.layout)
+
+    def example(self, batch: int, frames: int) -> tuple[Tensor, ...]:
+        """Inputs that are not state."""
+        return tuple(torch.zeros(batch, frames // s, dtype=torch.int64) for s in self.info.strides)
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """One chunk of whole frames."""
         count = len(self.inputs)
-        state = self.layout.filled(tensors[count:])
-        return self.decoder(self.quantizer.decode(tensors[:count]), state), *state.tensors()
+        state = self.state(tensors[count:])
+        wave = self.decoder(self._latents(tensors[:count]), state)
+        return wave, *(state.tensors() if self.keeps else ())
+
+    def _latents(self, levels: Sequence[Tensor]) -> Tensor:
+        """What the quantizer says; an end may bring no frames, of which ONNX Runtime makes no convolution."""
+        if self.kind != END:
+            return self.quantizer.decode(levels)
+        return self.quantizer.decode([nn.functional.pad(level, (0, 1), value=-1) for level in levels])[..., :-1]
 
 
-def _write(graph: EncoderGraph | DecoderGraph, example: tuple[Tensor, ...], path: Path) -> None:
+def _write(graph: EncoderGraph | DecoderGraph, path: Path) -> None:
     names = graph.layout.names(graph)
-    state = tuple(torch.zeros(2, *t.shape[1:]) for t in graph.layout.tensors())
-    inputs = [*graph.inputs, *(STATE + name for name in names)]
-    outputs = [*graph.outputs, *(NEXT + name for name in names)]
+    state = tuple(torch.zeros(2, *t.shape[1:]) for t in graph.layout.tensors()) if graph.hears else ()
+    inputs = [*graph.inputs, *(STATE + name for name in names if graph.hears)]
+    outputs = [*graph.outputs, *(NEXT + name for name in names if graph.keeps)]
     long = {name: {0: "batch", 2 if name == WAVE else 1: f"{name}.length"} for name in (*graph.inputs, *graph.outputs)}
+    example = graph.example(2, 2 * (graph.info.stride if graph.hears else graph.frames))
+    path = graph_path(path, graph.kind)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns of every shape it fixes and of its own retirement
         torch.onnx.export(
@@ -147,7 +225,7 @@ def _share_weights(model: onnx.ModelProto, weights: Path) -> None:
     raw = weights.read_bytes()
     size = int.from_bytes(raw[:8], "little")
     table = json.loads(raw[8 : 8 + size])
-    kinds = {"F16": TensorProto.FLOAT16, "I8": TensorProto.INT8}
+    kinds = {"F32": TensorProto.FLOAT, "F16": TensorProto.FLOAT16, "I8": TensorProto.INT8}
 
     def stored(name: str, dims: Sequence[int]) -> str:
         """An initializer that holds the bytes of `name` in the file, and its name."""
@@ -175,7 +253,7 @@ def _share_weights(model: onnx.ModelProto, weights: Path) -> None:
 
 def _compute_bases(model: onnx.ModelProto, graph: nn.Module) -> None:
     """Replace stored Fourier bases, which the tracer wrote as constants, by the few nodes that compute them."""
-    transforms = [module for module in graph.modules() if isinstance(module, CausalSTFT | CausalISTFT)]
+    transforms = [module for module in graph.modules() if isinstance(module, CausalSTFT | CausalISTFT | Spectrum)]
     for node in [node for node in model.graph.node if node.op_type == "Constant"]:
         if not node.attribute[0].HasField("t"):
             continue
@@ -184,7 +262,8 @@ def _compute_bases(model: onnx.ModelProto, graph: nn.Module) -> None:
             basis = transform.basis.numpy()
             if np.array_equal(value.ravel(), basis.ravel()):
                 model.graph.node.remove(node)
-                _prepend(model, _basis_nodes(model, node.output[0], basis, value.shape))
+                made = _angle_nodes if isinstance(transform, Spectrum) else _basis_nodes
+                _prepend(model, made(model, node.output[0], basis, value.shape))
                 break
 
 
@@ -246,6 +325,33 @@ def _basis_nodes(
     ]
     nodes = [helper.make_node(op, [f"{name}.{i}" for i in ins], [f"{name}.{out}"]) for op, ins, out in steps]
     return [*nodes, helper.make_node("Reshape", [f"{name}.scaled", f"{name}.shape"], [name])]
+
+
+def _angle_nodes(
+    model: onnx.ModelProto, name: str, basis: NDArray[np.float32], shape: tuple[int, ...]
+) -> list[onnx.NodeProto]:
+    """Nodes for HILCodec's `basis` `[2 * bins, 1, n_fft]`: angles multiplied out at 32 bits, with all their error."""
+    n_fft, bins = basis.shape[2], np.arange(basis.shape[0] // 2, dtype=np.float32).reshape(-1, 1, 1)
+    times, step, window = np.arange(n_fft, dtype=np.float32), np.full(1, 2 * np.pi / n_fft, np.float32), basis[:1]
+    angle = bins * step * times
+    made = np.concatenate([np.cos(angle), -np.sin(angle)]) * window  # the first row is the window: cosines of nought
+    assert np.abs(made - basis).max() < 1e-6, "this basis is not as HILCodec makes it"
+    factors = {"bins": bins, "step": step, "times": times, "window": window, "shape": np.array(shape)}
+    for key, value in factors.items():
+        model.graph.initializer.append(numpy_helper.from_array(value, f"{name}.{key}"))
+    steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
+        ("Mul", ["bins", "step"], "steps", {}),
+        ("Mul", ["steps", "times"], "angle", {}),
+        ("Cos", ["angle"], "cosine", {}),
+        ("Sin", ["angle"], "sine", {}),
+        ("Neg", ["sine"], "negative", {}),
+        ("Concat", ["cosine", "negative"], "wave", {"axis": 0}),
+        ("Mul", ["wave", "window"], "windowed", {}),
+    ]
+    nodes = [
+        helper.make_node(op, [f"{name}.{i}" for i in ins], [f"{name}.{out}"], **more) for op, ins, out, more in steps
+    ]
+    return [*nodes, helper.make_node("Reshape", [f"{name}.windowed", f"{name}.shape"], [name])]
 
 
 def _prepend(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:

@@ -75,6 +75,8 @@ def windows(layer: nn.Module, x: Tensor, state: State | None, kernel: Kernel, pa
     """
     if kernel.span == 1:
         return x  # hears nothing beside, so there is nothing to pad or remember
+    if pad == "reflect" and state is not None and state.in_graph:
+        return _mirrored(layer, x, state, kernel)
     ends = state is None or state.last
     if pad == "zero":
         held = _remember(layer, x, state)
@@ -139,6 +141,27 @@ def _end(held: Tensor, recent: Tensor, kernel: Kernel, pad: Pad) -> Tensor:
     short = max(0, max(right, kernel.past) + 1 - length) if pad == "reflect" else 0
     mirrored = F.pad(F.pad(recent, (0, short)), (0, right), pad)
     return torch.cat([held, mirrored[..., length : length + right]], dim=-1)
+
+
+def _mirrored(layer: nn.Module, x: Tensor, state: State, kernel: Kernel) -> Tensor:
+    """`windows` of a causal layer in a graph, for chunks of every length: of a start all that can be mirrored is there.
+
+    The right is mirrored each time, by one position less than fills a frame, so what need not be there is not heard.
+    """
+    kept, past, stride = state.get(layer), kernel.past, kernel.stride
+    assert past == kernel.context > 0, "graphs mirror for causal layers only"
+    if kept is None:
+        longer = F.pad(x, (0, past))  # a sound too short to mirror goes on in zeros first
+        held = torch.cat([longer[..., 1 : past + 1].flip(-1), x], dim=-1)
+    else:
+        held = torch.cat([kept[0], x], dim=-1)
+    state.put(layer, held[..., -past:])
+    if stride == 1:
+        return held
+    right = held[..., -stride:-1].flip(-1)
+    if kept is None:
+        right = right * (x.shape[-1] > past)
+    return torch.cat([held, right], dim=-1)
 
 
 def _unused(held: Tensor, kernel: Kernel) -> Tensor:
