@@ -42,6 +42,13 @@ def coded(codec: OnnxCodec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "a.nac"
 
 
+class Pipe(io.BytesIO):
+    """Bytes that can be read once, front to back."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 def back(codec: OnnxCodec, source: Path, options: DecodeOptions | None = None) -> np.ndarray:
     """What decodes from `source`, as float32 at the codec's rate, untouched."""
     target = source.with_name("back.wav")
@@ -111,6 +118,25 @@ def test_a_stretch_is_read_from_where_it_begins(
     monkeypatch.setattr(OnnxCodec, "decode_frames", count)
     back(codec, coded, DecodeOptions(start=3.0, stop=3.1))
     assert 0.1 * 75 + codec.info.preroll <= sum(frames) <= 3 * 75  # packets of a second
+
+
+def test_a_stretch_has_the_bitrate_of_the_whole(codec: OnnxCodec, coded: Path, tmp_path: Path) -> None:
+    whole, part, piped = DecodeOptions(), DecodeOptions(start=1.0, stop=2.5), DecodeOptions(stop=2.5)
+    said = [
+        decode_file(lambda info: codec, source, tmp_path / f"{i}.wav", options)
+        for i, (source, options) in enumerate([(coded, whole), (coded, part), (Pipe(coded.read_bytes()), piped)])
+    ]
+    assert [each.seconds for each in said] == [pytest.approx(5 + 123 / 24000), 1.5, 2.5]
+    assert said[0].bitrate == said[1].bitrate == 8 * coded.stat().st_size / said[0].seconds
+    assert said[2].bitrate == 0.0  # what was not read may be long or short
+
+
+def test_bytes_are_counted_in_a_pipe_too(codec: OnnxCodec, coded: Path, tmp_path: Path) -> None:
+    pipe = io.BytesIO()
+    made = encode_file(codec, coded.with_suffix(".wav"), pipe)
+    assert made.bytes == len(pipe.getvalue()) == coded.stat().st_size and made.target == "the stream"
+    decoded = decode_file(lambda info: codec, Pipe(pipe.getvalue()), tmp_path / "b.wav")
+    assert decoded.bytes == made.bytes and decoded.bitrate == made.bitrate > 6000
 
 
 def test_stretches_at_another_rate_have_their_length(codec: OnnxCodec, coded: Path, tmp_path: Path) -> None:

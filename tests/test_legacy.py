@@ -78,7 +78,7 @@ def test_anything_else_is_not_ours(first: bytes) -> None:
 
 def test_a_path_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     for path in (tmp_path / "none.ecdc", tmp_path):
-        with pytest.raises(InputError, match="cannot read"):
+        with pytest.raises(InputError, match=r"does not exist|cannot be read"):
             legacy.read(str(path))
 
 

@@ -19,6 +19,7 @@ from .container.reader import NacReader
 from .container.writer import NacWriter
 from .errors import InputError, NacreError
 from .files import RATE, SAMPLES, describe, tagged
+from .opening import open_file
 
 LOUDNESS = "input_db"  # the tag for what a `.dac` says of the loudness before coding, in LUFS
 KINDS = {"nac": ".nac", "nac0": ".nac", "ecdc": ".ecdc", "dac": ".dac", "lyra": ".lyra"}  # nac0 is the `.nac` of 2023
@@ -99,12 +100,7 @@ def _opened(source: str | os.PathLike[str]) -> Iterator[BufferedReader]:
     """`source` open for reading; its first bytes can be looked at before, and errors say its name."""
     name = os.fspath(source)
     with ExitStack() as stack:
-        try:
-            file = sys.stdin.buffer if source == "-" else stack.enter_context(open(source, "rb"))
-        except FileNotFoundError:
-            raise InputError(f"{name} does not exist; check the name") from None
-        except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-            raise InputError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        file = sys.stdin.buffer if source == "-" else stack.enter_context(open_file(source))
         try:
             yield cast(BufferedReader, file)
         except NacreError as error:

@@ -89,7 +89,9 @@ def _complaints(each: Outcome | Failure) -> Sequence[str]:
 def _as_json(each: Outcome | Failure) -> dict[str, Any]:
     if isinstance(each, Failure):
         return {"source": each.source, "error": str(each.error), "exit_code": each.error.exit_code}
-    return {**vars(each), "bitrate": each.bitrate, "error": None, "exit_code": 2 * bool(each.damage)}
+    said = {**vars(each), "bitrate": each.bitrate, "error": None, "exit_code": 2 * bool(each.damage)}
+    del said["file_seconds"]
+    return said
 
 
 def _outcome_row(verb: str, outcome: Outcome) -> list[str]:

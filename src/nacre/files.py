@@ -61,6 +61,11 @@ class DecodeOptions:
             if seconds is not None and not 0 <= seconds < math.inf:
                 raise InputError(f"the {name} is a number of seconds from 0 on, got {seconds}")
 
+    @property
+    def part(self) -> bool:
+        """Whether only a stretch of the sound is wanted."""
+        return self.start > 0 or self.stop is not None
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -71,17 +76,19 @@ class Outcome:
     seconds: float  # of sound
     samples: int  # a channel, at the rate of the sound file
     sample_rate: int  # Hz, of the sound file
-    bytes: int  # of the `.nac` file; 0 where it goes into a pipe
+    bytes: int  # of the `.nac` file; of a pipe those that were read or written
     levels: int
     channels: int  # coded
     mixed_from: int = 0  # channels of the source when there were more or fewer, else 0
     clipped: int = 0  # samples beyond full scale
     damage: tuple[str, ...] = ()  # a sentence for each damaged place
+    file_seconds: float | None = None  # what those bytes hold, where it is not `seconds`; 0 when nobody knows
 
     @property
     def bitrate(self) -> float:
-        """Bits a second that the file really takes."""
-        return 8 * self.bytes / self.seconds if self.seconds else 0.0
+        """Bits a second that the file really takes, whatever part of it was decoded; 0 when nobody knows."""
+        seconds = self.seconds if self.file_seconds is None else self.file_seconds
+        return 8 * self.bytes / seconds if seconds else 0.0
 
 
 def encode_file(
@@ -111,7 +118,7 @@ def encode_file(
             seconds=done / info.sample_rate,
             samples=reader.source_frames or 0,  # known at the end, from a pipe as well
             sample_rate=reader.source_rate,
-            bytes=_size(target),
+            bytes=writer.size,
             levels=stream.levels,
             channels=info.channels,
             mixed_from=reader.source_channels if reader.source_channels != info.channels else 0,
@@ -161,6 +168,7 @@ def decode_file(
             channels=channels,
             clipped=writer.clipped,
             damage=tuple(describe(place) for place in reader.damage),
+            file_seconds=(reader.length or 0) / info.sample_rate if options.part else None,
         )
 
 
@@ -287,7 +295,7 @@ def _missing(reader: NacReader, options: DecodeOptions, writer: AudioWriter, res
     Resampling there and back may be half a coded sample off. Where more is missing the file was cut short, or lies.
     """
     rate, original = writer.sample_rate, tagged(reader.tags, SAMPLES)
-    whole = options.start == 0 and options.stop is None and rate == tagged(reader.tags, RATE)
+    whole = not options.part and rate == tagged(reader.tags, RATE)
     missing = original - writer.frames - rest if whole and original is not None else 0
     return missing if -rest <= missing and abs(missing) <= rate // (2 * reader.info.sample_rate) + 1 else 0
 
@@ -300,9 +308,3 @@ def _fit(block: NDArray[np.float32], missing: int) -> NDArray[np.float32]:
 def name_of(place: Place) -> str:
     """What a place is called in words."""
     return os.fspath(place) if isinstance(place, str | os.PathLike) else "the stream"
-
-
-def _size(place: Place) -> int:
-    if not isinstance(place, str | os.PathLike) or place == "-":
-        return 0
-    return os.path.getsize(place)

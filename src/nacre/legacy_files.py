@@ -164,6 +164,7 @@ def decode_file(
         levels=sound.levels,
         channels=sound.channels,
         clipped=writer.clipped,
+        file_seconds=sound.seconds,
     )
 
 

@@ -13,13 +13,13 @@ import tempfile
 import threading
 from abc import ABC, abstractmethod
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import soundfile
 
 from ..errors import DamagedError, InputError
+from ..opening import open_file
 from .channels import Block, check_channels, from_ogg
 from .pcm import RawFormat, read_header, unpack
 from .resampling import check_rate
@@ -177,15 +177,9 @@ def _open_stream(source: SourceLike, stack: ExitStack) -> Stream:
         return Stream(source, "the stream", None)
     if source == "-":
         return Stream(sys.stdin.buffer, "standard input", None)
-    path = Path(source)
-    try:
-        file = stack.enter_context(path.open("rb"))
-        status = os.fstat(file.fileno())
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; check the name") from None
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    return Stream(file, str(path), status.st_size if stat.S_ISREG(status.st_mode) else None)
+    file = stack.enter_context(open_file(source))
+    status = os.fstat(file.fileno())
+    return Stream(file, os.fspath(source), status.st_size if stat.S_ISREG(status.st_mode) else None)
 
 
 def _sniff(stream: Stream, stack: ExitStack) -> Source:

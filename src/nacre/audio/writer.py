@@ -139,7 +139,8 @@ def _plain_errors(name: str) -> Iterator[None]:
     try:
         yield
     except soundfile.LibsndfileError as error:
-        raise InputError(f"{name} cannot be written: {error.error_string}") from error
+        said = error.error_string.rstrip(".")  # it says as little of a full disk as of anything else
+        raise InputError(f"{name} cannot be written: {said}; is there room for it?") from error
     except (OSError, ValueError, AssertionError) as error:
         raise InputError(
             f"{name} cannot be written: {getattr(error, 'strerror', None) or error or 'is the disk full?'}"

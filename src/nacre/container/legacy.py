@@ -14,6 +14,7 @@ from typing import BinaryIO, Literal
 
 from ..codes import CodecInfo, Codes
 from ..errors import InputError
+from ..opening import open_file
 from .dac_file import DAC_CODECS, read_dac, write_dac
 from .ecdc import ECDC_CODECS, LanguageModel, read_ecdc, read_header, write_ecdc
 from .lyra_file import LYRA_CODEC, read_lyra, write_lyra
@@ -131,11 +132,8 @@ def read_all(source: str | os.PathLike[str] | BinaryIO) -> bytes:
     """The bytes of a file that is not too large."""
     if not isinstance(source, str | os.PathLike):
         return _read_open(source)
-    try:
-        with Path(source).open("rb") as file:
-            return _read_open(file)
-    except OSError as error:
-        raise InputError(f"cannot read {os.fspath(source)}: {error.strerror or error}") from None
+    with open_file(source) as file:
+        return _read_open(file)
 
 
 def _read_open(file: BinaryIO) -> bytes:

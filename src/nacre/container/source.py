@@ -7,7 +7,7 @@ import os
 import sys
 from typing import BinaryIO
 
-from ..errors import InputError
+from ..opening import open_file
 
 Readable = str | os.PathLike[str] | BinaryIO | bytes
 _CHUNK = 1 << 16
@@ -23,7 +23,7 @@ class Source:
         elif source == "-":
             self.file = sys.stdin.buffer
         elif isinstance(source, (str, os.PathLike)):
-            self.file, self._owned = _open(source), True
+            self.file, self._owned = open_file(source, buffering=0), True
         else:
             self.file = source
         self.seekable = _seekable(self.file)
@@ -65,13 +65,6 @@ class Source:
         """Close the file if it was opened here."""
         if self._owned:
             self.file.close()
-
-
-def _open(path: str | os.PathLike[str]) -> BinaryIO:
-    try:
-        return open(path, "rb", buffering=0)
-    except OSError as error:
-        raise InputError(f"cannot read {os.fspath(path)}: {error.strerror}") from error
 
 
 def _seekable(file: BinaryIO) -> bool:

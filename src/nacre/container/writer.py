@@ -86,6 +86,11 @@ class NacWriter:
         """Give up: a file that was to be written at a path is not left behind."""
         self._sink.discard()
 
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._sink.size
+
     def __enter__(self) -> NacWriter:
         return self
 
@@ -155,6 +160,7 @@ class _Sink:
 
     def __init__(self, sink: str | os.PathLike[str] | BinaryIO, overwrite: bool) -> None:
         self.closed = False
+        self.size = 0
         self._whole: WholeFile | None = None
         if sink == "-":
             self._file: BinaryIO = sys.stdout.buffer
@@ -165,6 +171,7 @@ class _Sink:
             self._file = sink
 
     def write(self, data: bytes) -> None:
+        self.size += len(data)
         view = memoryview(data)
         while view:
             done = self._file.write(view)
