@@ -13,7 +13,6 @@ from nacre.nn.spectral import MelScale, mel_filters
 from nacre.training.losses import (
     MEL_LOSSES,
     ComplexSTFTLoss,
-    IntelligibilityLoss,
     LogSNRLoss,
     MelLoss,
     MelLossConfig,
@@ -22,8 +21,8 @@ from nacre.training.losses import (
     STFTLoss,
     WaveLoss,
     floor_with_gradient,
+    pressed,
     si_sdr,
-    third_octaves,
 )
 from nacre.training.spectra import Pair, Resolution
 
@@ -217,35 +216,18 @@ def test_si_sdr_ignores_loudness_and_offset() -> None:
     assert si_sdr(target, 0 * target).tolist() == pytest.approx([0.0])
 
 
-def test_intelligibility_is_perfect_for_equal_envelopes_and_falls_with_noise() -> None:
-    torch.manual_seed(0)
-    loss, speech = (
-        IntelligibilityLoss(RATE),
-        torch.randn(2, 1, RATE) * torch.rand(2, 1, RATE // 480).repeat_interleave(480, -1),
+def test_pressed_spectra_keep_their_phase_and_faint_partials_count() -> None:
+    spectrum = torch.polar(torch.tensor([[100.0, 1.0]]), torch.tensor([[0.5, -2.0]]))
+    root = pressed(spectrum, 0.5)
+    torch.testing.assert_close(root.angle(), spectrum.angle())
+    torch.testing.assert_close(root.abs(), torch.tensor([[10.0, 1.0]]), rtol=1e-3, atol=0)
+    time = torch.arange(RATE // 2) / RATE
+    loud, faint = (
+        size * torch.sin(2 * math.pi * hertz * time)[None, None] for size, hertz in ((0.3, 200), (0.003, 3000))
     )
-    assert float(loss(Pair(speech, speech))) == pytest.approx(0, abs=1e-5)
-    assert float(loss(Pair(speech, 0.25 * speech))) == pytest.approx(0, abs=1e-4)  # loudness is not its business
-    noisy = [float(loss(Pair(speech, speech + level * torch.randn_like(speech)))) for level in (0.1, 0.5, 2.0)]
-    assert noisy == sorted(noisy) and noisy[-1] > 0.4
-    output = (0.5 * speech + 0.3 * torch.randn_like(speech)).requires_grad_()
-    loss(Pair(speech, output)).backward()
-    assert output.grad is not None and output.grad.isfinite().all() and output.grad.abs().sum() > 0
-
-
-def test_intelligibility_of_silence_is_no_number_gone_wrong_and_short_crops_are_refused() -> None:
-    silence, noise = torch.zeros(1, 1, RATE), torch.randn(1, 1, RATE).requires_grad_()
-    value = IntelligibilityLoss(RATE)(Pair(silence, noise))
-    value.backward()
-    assert value.isfinite() and noise.grad is not None and noise.grad.isfinite().all()
-    with pytest.raises(InputError, match="30 frames"):
-        IntelligibilityLoss(RATE)(Pair(torch.zeros(1, 1, 4000), torch.zeros(1, 1, 4000)))
-
-
-def test_third_octaves_cover_each_bin_once_from_133_hz_up() -> None:
-    resolution = Resolution(1024, 307, 614)
-    filters = third_octaves(resolution, RATE, 15)
-    hertz = torch.arange(513) * RATE / 1024
-    covered = filters.sum(0)
-    inside = (hertz >= 150 / 2 ** (1 / 6)) & (hertz < 150 * 2 ** (14 / 3 + 1 / 6))
-    assert torch.equal(covered > 0, inside) and covered.max() == 1
-    assert filters.sum(1).min() >= 1
+    plain, root_loss = (ComplexSTFTLoss(power=power)(Pair(loud + faint, loud)) for power in (None, 0.5))
+    assert root_loss > 3 * plain
+    assert ComplexSTFTLoss(power=0.5)(Pair(loud, loud)) == 0
+    silence = torch.zeros(1, 1, 4800, requires_grad=True)
+    ComplexSTFTLoss(power=0.3)(Pair(loud[..., :4800], silence)).backward()
+    assert silence.grad is not None and silence.grad.isfinite().all()

@@ -1,8 +1,9 @@
 """How far an output is from its target: mel bands, spectra, phase and samples.
 
+What a listener makes of the distance is in `hearing.py`, what discriminators think of the output in `adversarial.py`.
+
 Every loss is a module that takes a `Pair` and returns a scalar that is zero (`LogSNRLoss` and `SISDRLoss`: least)
-when the two are equal. Losses handed the same `Pair` share its spectra. What discriminators think of the output
-is in `adversarial.py`.
+when the two are equal. Losses handed the same `Pair` share its spectra.
 
 Letters in shapes: `B` batch, `C` channels, `T` samples, `F` frames, `N` frequency bins, `M` mel bands.
 """
@@ -201,14 +202,19 @@ class STFTLoss(PairLoss):
 class ComplexSTFTLoss(PairLoss):
     """L1 of real and imaginary parts over the target's own, item by item, summed over windows.
 
+    `power` below 1 presses magnitudes together first and leaves phases as they are, so that faint partials count
+    beside loud ones (Braun and Tashev 2021, arXiv 2009.12286).
+
     Unlike losses of magnitudes it knows the phase, without which a waveform measure such as PESQ does not rise with
     the bitrate. Targets fainter than `floor` (mean part of a spectrum; 1e-3 is about -80 dBFS) count as `floor`.
     After the complex spectral losses of speech enhancement (Fu et al. 2017, arXiv 1704.08504).
     """
 
-    def __init__(self, windows: Sequence[int] = (256, 640, 1600), floor: float = 1e-3) -> None:
+    def __init__(
+        self, windows: Sequence[int] = (256, 640, 1600), floor: float = 1e-3, power: float | None = None
+    ) -> None:
         super().__init__()
-        self.floor = floor
+        self.floor, self.power = floor, power
         self.spectra = nn.ModuleList(Spectrum(scale) for scale in resolutions(windows))
 
     def measure(self, pair: Pair) -> Tensor:
@@ -216,9 +222,17 @@ class ComplexSTFTLoss(PairLoss):
         return torch.stack([self._distance(*pair.spectra(spectrum)) for spectrum in _all(self.spectra)]).sum()
 
     def _distance(self, target: Tensor, output: Tensor) -> Tensor:
+        if self.power is not None:
+            target, output = (pressed(spectrum, self.power) for spectrum in (target, output))
         off = torch.view_as_real(target - output).abs().mean((1, 2, 3))
         size = torch.view_as_real(target).abs().mean((1, 2, 3))
         return (off / size.clamp_min(self.floor)).mean()
+
+
+def pressed(spectrum: Tensor, power: float, floor: float = 1e-3) -> Tensor:
+    """Complex values of the same phase whose magnitude is raised to `power`; linear under `floor` (a power)."""
+    size = torch.view_as_real(spectrum).square().sum(-1)
+    return spectrum * (size + floor).pow((power - 1) / 2)
 
 
 class LogSNRLoss(PairLoss):
@@ -237,46 +251,6 @@ class LogSNRLoss(PairLoss):
         target, output = pair.target.float(), pair.output.float()
         error = (target - output).square().mean((1, 2))
         return (error / target.square().mean((1, 2)).clamp_min(self.floor) + self.bound).log10().mean()
-
-
-class IntelligibilityLoss(PairLoss):
-    """One minus the correlation of third-octave envelopes over 0.4 s, the mean over bands and places.
-
-    What STOI measures (Taal et al. 2011), without its clipping and at the codec's own rate: frames of `frame` seconds,
-    half overlapping, 15 bands from 150 Hz up. Places 40 dB under the loudest of their item do not count.
-    """
-
-    def __init__(self, sample_rate: int, frame: float = 0.0256, frames: int = 30, bands: int = 15) -> None:
-        super().__init__()
-        window = round(frame * sample_rate / 2) * 2
-        self.frames = frames
-        self.spectrum = Spectrum(Resolution(1 << (window - 1).bit_length(), window // 2, window))
-        self.register_buffer("filters", third_octaves(self.spectrum.resolution, sample_rate, bands), persistent=False)
-        self.filters: Tensor  # [M, N]
-
-    def measure(self, pair: Pair) -> Tensor:
-        """From 0 when all envelopes are alike, through 1 when they have nothing in common, up to 2."""
-        target, output = (self._envelopes(size) for size in pair.magnitudes(self.spectrum))
-        power = target.square().mean((1, 3))  # [B * C, places]
-        counts = (power > 1e-4 * power.amax(1, keepdim=True)).to(power.dtype) * (power > 0)
-        target, output = (x - x.mean(-1, keepdim=True) for x in (target, output))
-        alike = F.cosine_similarity(target, output, dim=-1, eps=1e-6).mean(1)
-        return 1 - (alike * counts).sum() / counts.sum().clamp(min=1)
-
-    def _envelopes(self, size: Tensor) -> Tensor:
-        """Magnitudes `[B * C, N, F]` to places `[B * C, M, places, frames]`."""
-        if size.shape[-1] < self.frames:
-            raise InputError(f"intelligibility needs {self.frames} frames, got {size.shape[-1]}; use longer crops")
-        bands = torch.matmul(self.filters, size.square()).clamp_min(1e-10).sqrt()
-        return bands.unfold(-1, self.frames, 1)
-
-
-def third_octaves(resolution: Resolution, sample_rate: int, bands: int, lowest: float = 150.0) -> Tensor:
-    """Which bins `[M, N]` belong to each third of an octave, the first around `lowest` Hz."""
-    hertz = torch.arange(resolution.bins) * sample_rate / resolution.n_fft
-    centres = lowest * 2 ** (torch.arange(bands) / 3)
-    edge = 2 ** (1 / 6)
-    return ((hertz >= centres[:, None] / edge) & (hertz < centres[:, None] * edge)).float()
 
 
 class WaveLoss(PairLoss):

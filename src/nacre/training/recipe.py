@@ -91,6 +91,7 @@ class Weights:
     complex_stft: float = 8.0
     log_snr: float = 8.0
     intelligibility: float = 0.0
+    loudness: float | None = None
     whisper: float = 0.0
     samples: float = 0.0
     squares: float | None = None  # of the samples' differences (AcademiCodec)
@@ -118,6 +119,7 @@ class Recipe:
     # losses
     stft_windows: tuple[int, ...] = (240, 600, 1200)  # samples
     complex_stft_windows: tuple[int, ...] = (256, 640, 1600)
+    complex_stft_power: float | None = None  # below 1, faint partials count beside loud ones
     whisper: str = "openai/whisper-base"  # folder or name of the model behind `weights.whisper`
     balancer: bool = False  # weights are shares of the gradient (EnCodec), not factors
     # discriminators

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ..quantizers.base import Quantized
-from .losses import ComplexSTFTLoss, IntelligibilityLoss, LogSNRLoss, MelLoss, PairLoss, STFTLoss, WaveLoss
+from .hearing import IntelligibilityLoss, LoudnessLoss
+from .losses import ComplexSTFTLoss, LogSNRLoss, MelLoss, PairLoss, STFTLoss, WaveLoss
 from .recipe import Recipe
 from .spectra import Pair, resolutions
 from .whisper import WhisperLoss
@@ -23,9 +24,10 @@ class Terms(nn.Module):
         losses: dict[str, Callable[[], PairLoss]] = {
             "mel": lambda: MelLoss(sample_rate, recipe.mel),
             "stft": lambda: STFTLoss(resolutions(recipe.stft_windows)),
-            "complex_stft": lambda: ComplexSTFTLoss(recipe.complex_stft_windows),
+            "complex_stft": lambda: ComplexSTFTLoss(recipe.complex_stft_windows, power=recipe.complex_stft_power),
             "log_snr": LogSNRLoss,
             "intelligibility": lambda: IntelligibilityLoss(sample_rate),
+            "loudness": lambda: LoudnessLoss(sample_rate),
             "whisper": lambda: WhisperLoss(sample_rate, recipe.whisper),
             "samples": WaveLoss,
             "squares": lambda: WaveLoss(power=2),
