@@ -73,7 +73,9 @@ def test_graphs_at_32_bits_are_the_same_codec(tmp_path: Path) -> None:
 def test_what_a_house_does_not_take_is_told(dac: DAC, tmp_path: Path) -> None:
     assert kinds(dac) == ["nacre", "onnx", "onnx-32", "dac", "hf"]
     assert kinds(small_pearl()) == ["nacre", "onnx", "onnx-32"]
-    with pytest.raises(InputError, match="a made is written as nacre, onnx, onnx-32, dac, hf, got 'snac'; name one of these"):
+    with pytest.raises(
+        InputError, match="a made is written as nacre, onnx, onnx-32, dac, hf, got 'snac'; name one of these"
+    ):
         save_as(dac, tmp_path / "x", "snac")
     with pytest.raises(InputError, match="dac keeps a model in one file; name it, as"):
         save_as(dac, tmp_path / "x", "dac")
