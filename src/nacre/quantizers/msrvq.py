@@ -45,9 +45,14 @@ class PooledLevel(Level):
         """Codes `[B, F / S]` of `residual` `[B, D, F]`."""
         return super().encode(self._pool(residual))
 
-    def decode(self, codes: Tensor) -> Tensor:
+    def values(self, codes: Tensor) -> Tensor:
         """Latents `[B, D, F]` of `codes` `[B, F / S]`."""
-        return self._spread(super().decode(codes))
+        return self._spread(super().values(codes))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Latents `[B, D, F]` of `codes` `[B, F / S]`; a code of -1 says nothing."""
+        z = super().values(codes.clamp(min=0))
+        return self._spread(z * (codes >= 0).to(z.dtype)[:, None])
 
     def _pool(self, x: Tensor) -> Tensor:
         return F.avg_pool1d(x, self.stride, self.stride) if exporting() or x.shape[-1] else x

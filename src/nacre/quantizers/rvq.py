@@ -82,9 +82,14 @@ class Level(nn.Module):
         """Codes `[B, F]` of `residual` `[B, D, F]`."""
         return self.codebook.search(self.in_proj(residual).transpose(1, 2))
 
+    def values(self, codes: Tensor) -> Tensor:
+        """Latents `[B, D, F]` of `codes` `[B, F]`."""
+        z: Tensor = self.out_proj(self.codebook.lookup(codes).transpose(1, 2))
+        return z
+
     def decode(self, codes: Tensor) -> Tensor:
         """Latents `[B, D, F]` of `codes` `[B, F]`; a code of -1 says nothing and adds nothing (exported graphs)."""
-        z: Tensor = self.out_proj(self.codebook.lookup(codes.clamp(min=0)).transpose(1, 2))
+        z = self.values(codes.clamp(min=0))
         return z * (codes >= 0).to(z.dtype)[:, None]
 
 
@@ -148,7 +153,7 @@ class ResidualVQ(Quantizer):
             *coarse, last = self._first(count)
             for level in coarse:
                 codes.append(level.encode(residual))
-                residual = residual - level.decode(codes[-1])
+                residual = residual - level.values(codes[-1])
         return (*codes, last.encode(residual))
 
     def decode(self, levels: Sequence[Tensor]) -> Tensor:
