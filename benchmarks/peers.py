@@ -1,11 +1,12 @@
 """The table of the README: codecs of ours that are on this machine beside Opus and others, by one command.
 
-    python benchmarks/peers.py                        # ../shared/dev-set/speech, all that is installed
+    python benchmarks/peers.py                        # ../shared/dev-set/speech, all that is here
     python benchmarks/peers.py --readme README.md     # and put the table into the page, between its two marks
     python benchmarks/peers.py --codecs pearl-24k dac-24k opus --data FOLDER --clips 5
 
 Needs `pip install 'nacre[eval]'`. It is `nacre evaluate` with a smaller table: the report with all figures, curves and
-sounds is in `--out`. What was measured before is not measured again. Nothing is downloaded.
+sounds is in `--out`. What was measured before is not measured again, so a run that was stopped goes on, and new weights
+cost only their own rows. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -21,12 +22,17 @@ from nacre.catalogue import CATALOGUE
 from nacre.display import Progress
 from nacre.evaluation import campaign
 from nacre.evaluation.baselines import BASELINES
-from nacre.evaluation.report import EXPLAINED, Report, as_markdown, digits, headline, interval, make, metric_title
+from nacre.evaluation.intervals import Interval
+from nacre.evaluation.report import Report, as_markdown, digits, headline, make, metric_title
 from nacre.models import is_here, is_readable
 
 CLIPS = Path(__file__).resolve().parents[2] / "shared" / "dev-set" / "speech"
-BITRATES = (1_500, 3_000, 6_000, 12_000, 16_000, 24_000)  # bit/s
-SHOWN = ("pesq_wb", "stoi", "estoi", "visqol_speech", "si_sdr", "mel_distance")  # columns, where measured
+BITRATES = (1_500, 3_000, 6_000, 12_000, 24_000)  # bit/s
+SHOWN = ("pesq_wb", "stoi", "estoi", "visqol_speech", "mel_distance")  # columns, where measured
+EXPLAINED = (
+    "Means and half of their 95 % bootstrap intervals over clips; kbps are bits on disk: whole .nac files, packets of "
+    "others without a container."
+)
 BEGIN, END = "<!-- peers: made by benchmarks/peers.py -->", "<!-- /peers -->"
 
 
@@ -37,20 +43,31 @@ def present() -> list[str]:
 
 
 def table(report: Report) -> list[list[str]]:
-    """A line for each codec and bitrate, the head first."""
+    """A line for each codec and bitrate, the head first; a codec's name stands at its first line, ours in bold."""
     metrics = [metric for metric in SHOWN if metric in report.campaign.metrics]
-    body = []
+    body: list[list[str]] = []
+    before = ""
     for row in report.summary.rows:
-        timing = report.timings.get(row.label)
-        speed = f"{timing.encode:.1f} / {timing.decode:.1f}" if timing and timing.encode and timing.decode else "–"
-        figures = [interval(row.means[m], digits(m)) if m in row.means else "–" for m in metrics]
-        body.append([row.label, f"{row.kbps:.2f}", *figures, speed])
-    return [["codec", "kbps", *map(metric_title, metrics), "encode / decode × real time"], *body]
+        name = "" if row.label == before else row.label if row.baseline else f"**{row.label}**"
+        timing, before = report.timings.get(row.label), row.label
+        figures = [cell(row.means.get(metric), digits(metric)) for metric in metrics]
+        speed = [f"{timing.both:.0f}" if timing and name else ""] if report.timings else []
+        body.append([name, f"{row.kbps:.2f}", *figures, *speed])
+    last = ["× real time, both ways"] if report.timings else []
+    return [["codec", "kbps", *map(metric_title, metrics), *last], *body]
+
+
+def cell(mean: Interval | None, places: int) -> str:
+    """A mean and half of its interval."""
+    return f"{mean.mean:.{places}f} ± {(mean.high - mean.low) / 2:.{places}f}" if mean else "–"
 
 
 def text(report: Report) -> str:
-    """The table with what it is of."""
-    return f"{as_markdown(table(report))}\n\n{headline(report)}. {EXPLAINED}"
+    """The table, and below it what it is of."""
+    weights = [f"{each.label} {each.digest[:8]}" for each in report.campaign.entrants if not each.baseline]
+    said = f"{headline(report)}. {EXPLAINED} Weights: {', '.join(weights)}."
+    lines = as_markdown(table(report)).replace("\\*\\*", "**")  # bold is meant
+    return f"{lines}\n\n{said}"
 
 
 def put_into(page: Path, words: str) -> None:

@@ -41,7 +41,9 @@ def test_one_command_makes_the_table(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "out" / "report.json").read_text())["rows"]
-    for row in rows:
-        assert f"| pearl-24k | {row['kbps']:.2f} | {row['means']['stoi']['mean']:.3f} [" in done.stdout
+    for row, name in zip(rows, ("**pearl-24k**", ""), strict=True):
+        mean = row["means"]["stoi"]
+        reach = (mean["high"] - mean["low"]) / 2
+        assert f"| {name} | {row['kbps']:.2f} | {mean['mean']:.3f} ± {reach:.3f} |" in done.stdout
     assert len(rows) == 2 and "1 codec on 2 clips, 3 s of sound." in done.stdout
     assert (tmp_path / "out" / "report.html").is_file()

@@ -66,6 +66,15 @@ def test_one_worker_gives_the_same_figures(tmp_path: Path) -> None:
     assert not (tmp_path / "sounds").exists()
 
 
+def test_all_cores_are_used_unless_another_number_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int] = []
+    monkeypatch.setattr(campaign, "work", lambda function, jobs, workers, begun, ended: used.append(workers))
+    monkeypatch.setattr(campaign, "cores", lambda: 7)
+    for workers in (0, 3):
+        run(replace(measured().plan, out=str(tmp_path), workers=workers), Watcher())
+    assert used == [7, 3]
+
+
 def test_matched_bits_are_those_of_our_codec(tmp_path: Path) -> None:
     plan = replace(measured().plan, out=str(tmp_path), bitrates=(8000,), matched=True, clips=1)
     ours, theirs = run(plan, Watcher()).entrants

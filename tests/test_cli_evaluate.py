@@ -52,7 +52,7 @@ def test_mistakes_are_told_in_a_sentence(
 @pytest.mark.slow
 def test_ctrl_c_leaves_what_is_finished(tmp_path: Path) -> None:
     data, out = make_clips(tmp_path / "clips"), tmp_path / "out"
-    words = ["evaluate", "pearl-24k", "--data", str(data), "-o", str(out), "-j1", "--metrics", "stoi", "--no-speed"]
+    words = ["evaluate", "pearl-24k", "--data", str(data), "-o", str(out), "-j2", "--metrics", "stoi", "--no-speed"]
     words += ["--bitrates", "3k"]
     process = subprocess.Popen([sys.executable, "-m", "nacre", *words], stderr=subprocess.PIPE, start_new_session=True)
     while not list(out.glob("results/*/*.json")):

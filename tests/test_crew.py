@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from multiprocessing import active_children
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +38,23 @@ def test_each_has_its_result_and_a_mistake_stops_no_other() -> None:
     assert {n: r[0] for n, r in found.items() if n != 3} == {1: 1, 2: 4, 4: 16}
     assert found[1][1] == "1"  # one thread in each
     assert isinstance(found[3], InputError) and str(found[3]) == "three is not liked"
+
+
+def together(place: str) -> bool:
+    """Waits until another job is at work at the same time."""
+    Path(place, str(os.getpid())).touch()
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        if len(list(Path(place).iterdir())) == 2:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_workers_work_at_the_same_time(tmp_path: Path) -> None:
+    found: list[Any] = []
+    crew.work(together, [str(tmp_path)] * 2, 2, lambda _: None, lambda _, result: found.append(result))
+    assert found == [True, True]
 
 
 def test_a_job_that_kills_its_process_is_named_and_stops_no_other() -> None:

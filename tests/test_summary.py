@@ -44,6 +44,20 @@ def test_tests_pair_clips_and_are_corrected() -> None:
     assert summarise(made_up({"a": [1.0, 2.0], "b": [2.0, 3.0]}, 2)).tests == []
 
 
+def test_a_bitrate_that_few_clips_come_near_has_no_row() -> None:
+    """The clips that a codec takes fewest bits for are not like the others."""
+    found = made_up({"a": [1.0, 2.0, 3.0, 4.0], "b": [1.0, 2.0, 3.0, 4.0]})
+    for key in ("0", "1", "2"):
+        (score,) = found.entrants[1].results[key].scores.values()
+        score.refused = "b comes no nearer"
+    summary = summarise(found)
+    assert [row.label for row in summary.rows] == ["a"] and summary.tests == []
+    assert found.notes == ["b at 1 kbps: b comes no nearer (so on 3 of 4 clips)"]
+    (score,) = found.entrants[1].results["0"].scores.values()
+    score.refused = ""
+    assert [row.clips for row in summarise(found).rows] == [4, 2]
+
+
 def test_infinite_figures_are_left_out_of_tests() -> None:
     inf = float("inf")
     (test,) = summarise(made_up({"a": [inf, 1.0, 2.0, 3.0], "b": [0.0, 0.0, 0.0, 0.0]})).tests

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, isfinite, log10
 
-WIDTH, HEIGHT = 400, 270
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 38
+WIDTH, HEIGHT = 330, 235
+LEFT, RIGHT, TOP, BOTTOM = 42, 10, 10, 38
 SHAPES = ("circle", "square", "diamond", "triangle", "cross", "down")  # codecs differ in shape as well as in colour
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -18,8 +19,9 @@ from .scores import plain
 from .summary import Row, Summary, scores_of, worst
 from .timing import Timing
 
-MOST = 60_000_000  # bytes of sound in a page; clips beyond are named with their files
+MOST = 32_000_000  # bytes of sound in a page; clips beyond are named with their files
 EARS = ("visqol_speech", "pesq_wb", "estoi", "stoi", "visqol_audio", "mel_distance")  # what "worst" goes by, if there
+_INTERVAL, _SMALL = re.compile(r" \[(.+), (.+)\]$"), r" <small>\1 to \2</small>"
 _FOLDER = resources.files("nacre") / "evaluation" / "page"
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; media-src data:"
 
@@ -33,6 +35,7 @@ class Sheet:
     tables: Sequence[tuple[str, list[list[str]]]]  # heading, rows with the head first
     left_out: Sequence[str]
     versions: Mapping[str, str]
+    speed: tuple[str, list[list[str]]]
 
 
 @dataclass
@@ -67,12 +70,13 @@ def build(campaign: Campaign, summary: Summary, timings: Mapping[str, Timing], s
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<style>{_text('report.css')}</style></head><body>",
         f"<header><p class=brand>nacre evaluate</p><h1>{escape(sheet.title)}</h1><p>{escape(sheet.explained)}</p>",
+        "</header>",
         *_legend(numbers),
-        "</header><main>",
+        "<main>",
         '<section aria-labelledby="quality"><h2 id="quality">Rate and quality</h2><div class="charts">',
         *_quality(campaign, summary.rows, numbers),
         "</div></section>",
-        *_speed(summary.rows, timings, numbers, campaign),
+        *_speed(summary.rows, timings, numbers, campaign, sheet.speed),
         _CLIPS,
         *(part for title, table in sheet.tables if table for part in _table(title, table)),
         *_list("Left out", sheet.left_out),
@@ -85,11 +89,13 @@ def build(campaign: Campaign, summary: Summary, timings: Mapping[str, Timing], s
 
 
 _CLIPS = """<section aria-labelledby="clips"><h2 id="clips">Clip by clip</h2>
-<p>Worst first. Open a clip to hear it: versions switch at once, at the same place.
-Keys while a clip is open: <kbd>1</kbd>–<kbd>9</kbd> choose a version, <kbd>P</kbd> plays and pauses.</p>
+<p>The worst ten first. Open a clip to hear it: versions switch at once, at the same place.
+Keys while a clip is open: <kbd>P</kbd> plays and pauses, <kbd>←</kbd> <kbd>→</kbd> and <kbd>1</kbd>–<kbd>9</kbd> choose
+a version, <kbd>0</kbd> goes to the original and back.</p>
 <div class="controls"><label>Figure <select id="metric"></select></label>
 <label>Bitrate asked for <select id="asked"></select></label></div>
 <div class="scroll"><table id="clip-table"><thead></thead><tbody></tbody></table></div>
+<button type="button" id="more" hidden></button>
 <noscript><p>This table needs JavaScript; report.json beside this page has its figures.</p></noscript></section>"""
 
 
@@ -108,7 +114,7 @@ def _json(data: Any) -> str:
 
 
 def _legend(numbers: Mapping[str, int]) -> Iterator[str]:
-    yield '<ul class="legend">'
+    yield '<ul class="legend" aria-label="Codecs">'
     for label, number in numbers.items():
         yield f'<li><svg viewBox="0 0 14 14" aria-hidden="true">{mark(number, 7, 7)}</svg>{escape(label)}</li>'
     yield "</ul>"
@@ -126,7 +132,7 @@ def _quality(campaign: Campaign, rows: Sequence[Row], numbers: Mapping[str, int]
         ]
         drawn = chart(axes, series)
         if drawn:
-            arrow = "higher is better ↑" if known.better == "higher" else "lower is better ↓"
+            arrow = "better ↑" if known.better == "higher" else "better ↓"
             yield f"<figure><figcaption><b>{escape(known.name)}</b>{escape(unit)} <span>{arrow}</span></figcaption>"
             yield f"{drawn}</figure>"
 
@@ -138,9 +144,13 @@ def _point(row: Row, metric: str) -> Point:
 
 
 def _speed(
-    rows: Sequence[Row], timings: Mapping[str, Timing], numbers: Mapping[str, int], campaign: Campaign
+    rows: Sequence[Row],
+    timings: Mapping[str, Timing],
+    numbers: Mapping[str, int],
+    campaign: Campaign,
+    table: tuple[str, list[list[str]]],
 ) -> Iterator[str]:
-    """Speed against quality, all bitrates of each codec that was timed."""
+    """Speed against quality, all bitrates of each codec that was timed, and the table of speeds beside it."""
     metric = leading(campaign.metrics)
     series = []
     for label, number in numbers.items():
@@ -152,21 +162,34 @@ def _speed(
             marks = (Point(both, m.mean, m.mean, m.mean, w) for (_, m), w in zip(points, words, strict=True))
             series.append(Series(label, number, tuple(marks)))
     drawn = chart(Axes("Speed and quality", "× real time, one thread", find_metric(metric).name), series, joined=False)
-    if drawn:
+    if drawn and table[1]:
         name = escape(find_metric(metric).name)
-        yield '<section aria-labelledby="speed"><h2 id="speed">Speed and quality</h2><div class="charts">'
-        yield f"<figure><figcaption><b>{name}</b> against speed <span>right is faster →</span></figcaption>"
-        yield f"{drawn}</figure></div></section>"
+        yield f'<section aria-labelledby="speed"><h2 id="speed">{escape(table[0])}</h2><div class="beside">'
+        yield f"<figure><figcaption><b>{name}</b> against speed <span>faster →</span></figcaption>"
+        yield f"{drawn}</figure>"
+        yield from _rows_of(table[1])
+        yield "</div></section>"
+    elif table[1]:
+        yield from _table(*table)
 
 
 def _table(title: str, table: list[list[str]]) -> Iterator[str]:
-    yield f'<section><h2>{escape(title)}</h2><div class="scroll"><table class="plain"><thead><tr>'
+    yield f"<section><h2>{escape(title)}</h2>"
+    yield from _rows_of(table)
+    yield "</section>"
+
+
+def _rows_of(table: list[list[str]]) -> Iterator[str]:
+    yield '<div class="scroll"><table class="plain"><thead><tr>'
     yield "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table[0])
     yield "</tr></thead><tbody>"
+    before = ""
     for row in table[1:]:
-        cells = "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
-        yield f'<tr><th scope="row">{escape(row[0])}</th>{cells}</tr>'
-    yield "</tbody></table></div></section>"
+        first = "" if row[0] == before else ' class="first"'
+        cells = "".join(f"<td>{_INTERVAL.sub(_SMALL, escape(cell))}</td>" for cell in row[1:])
+        yield f'<tr{first}><th scope="row">{escape(row[0])}</th>{cells}</tr>'
+        before = row[0]
+    yield "</tbody></table></div>"
 
 
 def _list(title: str, lines: Sequence[str]) -> Iterator[str]:

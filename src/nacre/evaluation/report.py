@@ -23,6 +23,23 @@ from .timing import Timing, time_all
 PACKAGES = ("onnxruntime", "pesq", "pystoi", "visqol-python", "ai-edge-litert", "speechmos", "av", "soundfile")
 DIGITS = {"stoi": 3, "estoi": 3, "si_sdr": 1, "log_spectral_distance": 1}  # decimals, 2 elsewhere
 
+SPEED = "Speed and weight, one thread"
+SPEEDS = (  # what is told of a codec's speed, the field of Timing, how many of the field's unit are one
+    ("encode, × real time", "encode", 1.0),
+    ("decode, × real time", "decode", 1.0),
+    ("both, × real time", "both", 1.0),
+    ("cold start, s", "cold_start", 1.0),
+    ("a frame, ms of sound", "frame", 1e3),
+    ("both ways on a line, ms: median", "latency_p50", 1e3),
+    ("95 of 100 within", "latency_p95", 1e3),
+    ("99 of 100 within", "latency_p99", 1e3),
+    ("algorithmic delay, ms", "delay", 1e3),
+    ("peak memory, MB", "memory", 1e-6),
+    ("parameters, M", "parameters", 1e-6),
+    ("encode, GMAC/s", "encode_work", 1e-9),
+    ("decode, GMAC/s", "decode_work", 1e-9),
+)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -57,16 +74,13 @@ def quality_table(report: Report) -> list[list[str]]:
 
 
 def speed_table(timings: Mapping[str, Timing]) -> list[list[str]]:
-    """Codecs against time and weight, the head first; empty where nothing was timed."""
-    head = ["codec", "encode ×", "decode ×", "both ×", "frame ms", "p50 ms", "p95 ms", "p99 ms", "delay ms"]
-    head += ["cold start s", "memory MB", "parameters M", "GMAC/s, both ways"]
-    body = []
-    for t in timings.values():
-        thousandths = (t.frame, t.latency_p50, t.latency_p95, t.latency_p99, t.delay)
-        cells = [_number(t.encode), _number(t.decode), _number(t.both), *(_number(x, 1e3) for x in thousandths)]
-        cells += [_number(t.cold_start), _number(t.memory, 1e-6), _number(t.parameters, 1e-6), _work(t)]
-        body.append([t.label, *cells])
-    return [head, *body] if body else []
+    """Time and weight against codecs, the head first; empty where nothing was timed."""
+    head = ["", *(timing.label for timing in timings.values())]
+    body = [
+        [words, *(_number(getattr(timing, name), scale) for timing in timings.values())]
+        for words, name, scale in SPEEDS
+    ]
+    return [head, *body] if timings else []
 
 
 def level_table(summary: Summary) -> list[list[str]]:
@@ -127,7 +141,7 @@ def markdown(report: Report) -> str:
     """The whole report but for single clips, as Markdown."""
     campaign = report.campaign
     parts = [f"# {headline(report)}", EXPLAINED, as_markdown(quality_table(report))]
-    for title, table in _tables(report):
+    for title, table in ((SPEED, speed_table(report.timings)), *_tables(report)):
         parts += [f"## {title}", as_markdown(table)] if table else []
     parts += (
         ["## Left out", "\n".join(f"- {_escape(line)}" for line in left_out(campaign))] if left_out(campaign) else []
@@ -207,13 +221,14 @@ def page(report: Report) -> str:
     """The whole report as HTML."""
     campaign, summary = report.campaign, report.summary
     tables = [("All figures", quality_table(report)), *_tables(report)]
-    sheet = Sheet(headline(report), EXPLAINED, tables, left_out(campaign), versions())
+    sheet = Sheet(
+        headline(report), EXPLAINED, tables, left_out(campaign), versions(), (SPEED, speed_table(report.timings))
+    )
     return build(campaign, summary, report.timings, sheet)
 
 
 def _tables(report: Report) -> list[tuple[str, list[list[str]]]]:
     return [
-        ("Speed and weight, one thread", speed_table(report.timings)),
         ("Codebooks", level_table(report.summary)),
         ("Pairs of codecs", test_table(report.summary)),
     ]
@@ -247,12 +262,6 @@ def _quality_row(row: Row, metrics: Sequence[str]) -> list[str]:
 
 def _number(value: float | None, scale: float = 1.0) -> str:
     return "–" if value is None else f"{value * scale:.3g}" if abs(value * scale) < 1000 else f"{value * scale:.0f}"
-
-
-def _work(timing: Timing) -> str:
-    if timing.encode_work is None or timing.decode_work is None:
-        return "–"
-    return f"{_number(timing.encode_work, 1e-9)} + {_number(timing.decode_work, 1e-9)}"
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
@@ -60,7 +60,7 @@ def summarise(campaign: Campaign) -> Summary:
     """All that is computed over clips, in the order of codecs and bitrates asked for."""
     rows = [row for entrant in campaign.entrants for row in _rows(campaign, entrant)]
     levels = {e.label: use for e in campaign.entrants if not e.baseline and (use := _use(campaign, e))}
-    return Summary(rows, _tests(campaign), levels)
+    return Summary(rows, _tests(campaign, rows), levels)
 
 
 def scores_of(campaign: Campaign, entrant: Entrant, asked: int) -> dict[str, Score]:
@@ -96,9 +96,10 @@ def _rows(campaign: Campaign, entrant: Entrant) -> Iterator[Row]:
     for setting in entrant.settings:
         scores = scores_of(campaign, entrant, setting.asked)
         good = {name: score for name, score in scores.items() if not score.refused}
-        if not good:
-            why = next((score.refused for score in scores.values()), "")
-            campaign.notes += [f"{entrant.label} at {setting.asked / 1000:g} kbps: {why}"] if why else []
+        if 2 * len(good) < max(1, len(scores)):  # those few would not be like the others
+            why = next((score.refused for score in scores.values() if score.refused), "")
+            had = f" (so on {len(scores) - len(good)} of {len(scores)} clips)" if good else ""
+            campaign.notes += [f"{entrant.label} at {setting.asked / 1000:g} kbps: {why}{had}"] if why else []
             continue
         means = {}
         for metric in campaign.metrics:
@@ -111,13 +112,14 @@ def _rows(campaign: Campaign, entrant: Entrant) -> Iterator[Row]:
         yield Row(entrant.label, entrant.baseline, setting.asked, kbps, setting.levels, len(good), means, refusals)
 
 
-def _tests(campaign: Campaign) -> list[Test]:
-    """Each pair of codecs at each bitrate both have; corrected within a metric."""
+def _tests(campaign: Campaign, rows: Sequence[Row]) -> list[Test]:
+    """Each pair of codecs at each bitrate both have a row of; corrected within a metric."""
+    had = {label: {row.asked for row in rows if row.label == label} for label in {row.label for row in rows}}
     found: list[Test] = []
     for metric in campaign.metrics:
         tests = []
         for one, other in combinations(campaign.entrants, 2):
-            shared = sorted({s.asked for s in one.settings} & {s.asked for s in other.settings})
+            shared = sorted(had.get(one.label, set()) & had.get(other.label, set()))
             tests += [t for asked in shared if (t := _test(campaign, metric, asked, (one, other)))]
         corrected = holm([test.paired.p for test in tests])
         found += [replace(t, paired=replace(t.paired, p_holm=p)) for t, p in zip(tests, corrected, strict=True)]

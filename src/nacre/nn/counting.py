@@ -17,7 +17,8 @@ def multiply_adds(work: Callable[[], object]) -> int:
     """Multiply-adds that `work` does on tensors."""
     with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mkldnn_rnn_layer: _recurrent}) as counter:
         work()
-    return counter.get_total_flops() // 2  # it counts a multiply-add as two
+    total: int = counter.get_total_flops()
+    return total // 2  # it counts a multiply-add as two
 
 
 def _recurrent(x: tuple[int, ...], inner: tuple[int, ...], outer: tuple[int, ...], *_: Any, **__: Any) -> int:

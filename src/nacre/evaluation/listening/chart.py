@@ -62,7 +62,7 @@ def draw(title: str, rows: Sequence[Row], axis: Axis) -> str:
     for i, row in enumerate(rows):
         parts += _row(row, axis, _TOP + _ROW * i + _ROW / 2)
     if not rows:
-        parts.append(f'<text x="{_LEFT}" y="{_TOP + 20}" fill="{_FAINT}">no answers yet</text>')
+        parts.append(f'<text x="{_LEFT}" y="{_TOP + 20}" fill="{_FAINT}">no answers that count yet</text>')
     return "\n".join([*parts, "</svg>\n"])
 
 

@@ -8,11 +8,12 @@
     made.append(...children);
     return made;
   };
-  const state = { metric: data.leading, asked: data.asked[Math.floor(data.asked.length / 2)], sort: "rank", up: true };
+  const state = { metric: data.leading, asked: data.asked[Math.floor(data.asked.length / 2)], sort: "rank", up: true, all: false };
+  const FEW = 10; // clips that are shown before one asks for all
   const body = $("clip-table").tBodies[0], head = $("clip-table").tHead;
 
   // One player: every version of the open clip starts from the same place.
-  const player = { context: null, source: null, gain: null, buffers: [], now: 0, at: 0, began: 0, playing: false, panel: null };
+  const player = { context: null, source: null, gain: null, buffers: [], now: 0, last: 1, at: 0, began: 0, playing: false, panel: null };
   const place = () => player.playing ? Math.min(player.at + player.context.currentTime - player.began, length()) : player.at;
   const length = () => player.buffers[0] ? player.buffers[0].duration : 0;
   const bytes = (id) => Uint8Array.from(atob($(id).textContent), (letter) => letter.charCodeAt(0)).buffer;
@@ -48,6 +49,7 @@
   function choose(number) {
     if (!player.buffers[number]) return;
     const at = place();
+    if (player.now) player.last = player.now;
     player.now = number;
     player.at = at;
     if (player.playing) { silence(); start(); }
@@ -134,16 +136,16 @@
     paint(canvases[0], heat(original));
     paint(canvases[1], heat(now));
     paint(canvases[2], (i) => mix(GAP, 0.5 + audible(i) / 60));
-    const name = player.panel.querySelectorAll("[data-version]")[player.now].textContent;
+    const name = player.panel.querySelectorAll("[data-version]")[player.now].getAttribute("aria-label");
     canvases[1].previousSibling.textContent = name;
     canvases[2].previousSibling.textContent = `Difference: red has more, blue less (±30 dB)`;
   }
 
   async function open(clip, cell) {
     silence();
-    Object.assign(player, { playing: false, at: 0, now: 0, buffers: [] });
-    const shown = [{ name: "Original", sound: clip.original }];
-    for (const v of clip.versions) shown.push({ name: `${data.codecs[v.codec]} ${v.kbps.toFixed(1)} kbps`, sound: v.sound, file: v.file });
+    Object.assign(player, { playing: false, at: 0, now: 0, last: 1, buffers: [] });
+    const shown = [{ name: "Original", short: "Original", sound: clip.original, codec: -1 }];
+    for (const v of clip.versions) shown.push({ name: `${data.codecs[v.codec]} ${v.kbps.toFixed(1)} kbps`, short: v.kbps.toFixed(1), sound: v.sound, file: v.file, codec: v.codec });
     const heard = shown.filter((each) => each.sound);
     const panel = make("div", { className: "panel" });
     cell.append(panel);
@@ -153,8 +155,12 @@
       player.panel = null;
       return;
     }
-    const versions = make("div", { role: "group", "aria-label": "Versions" });
-    heard.forEach((each, i) => versions.append(make("button", { type: "button", "data-version": i, "aria-pressed": i === 0, onclick: () => choose(i) }, each.name)));
+    const versions = make("div", { role: "group", "aria-label": "Versions", className: "versions" });
+    heard.forEach((each, i) => {
+      if (!i || each.codec !== heard[i - 1].codec) versions.append(make("div", {}, ...(i ? [make("span", { className: "who" }, mark(each.codec), data.codecs[each.codec])] : [])));
+      versions.lastChild.append(make("button", { type: "button", "data-version": i, "aria-label": each.name, "aria-pressed": i === 0, onclick: () => choose(i) }, each.short));
+    });
+    [...versions.children].slice(1).forEach((line) => line.append("kbps"));
     const slider = make("input", { type: "range", min: 0, max: clip.seconds, step: 0.01, value: 0, "aria-label": "Place in the clip", oninput: () => seek(+slider.value) });
     const play = make("button", { type: "button", className: "play", onclick: toggle }, "► Play");
     const pictures = make("div", { className: "pictures" });
@@ -175,6 +181,7 @@
   }
 
   // The table of clips.
+  const mark = (codec) => document.querySelectorAll(".legend svg")[codec].cloneNode(true);
   const version = (clip, codec) => clip.versions.find((v) => v.codec === codec && v.asked === state.asked);
   const figure = (clip, codec) => { const v = version(clip, codec); return v && state.metric in v.figures ? +v.figures[state.metric] : NaN; };
   const value = (clip, key) => key === "rank" ? clip.rank : key === "name" ? clip.name : key === "seconds" ? clip.seconds : figure(clip, key);
@@ -190,12 +197,15 @@
     silence();
     Object.assign(player, { panel: null, playing: false, buffers: [] });
     const columns = [["rank", "worst first"], ["name", "clip"], ["seconds", "seconds"], ...data.codecs.map((label, i) => [i, label])];
+    const sorted = [...data.clips].sort(compare), few = state.all ? sorted : sorted.slice(0, FEW);
+    $("more").hidden = few.length === sorted.length;
+    $("more").textContent = `Show all ${sorted.length} clips`;
     head.replaceChildren(make("tr", {}, ...columns.map(([key, label]) => {
-      const sorted = state.sort === key ? (state.up ? "ascending" : "descending") : "none";
+      const order = state.sort === key ? (state.up ? "ascending" : "descending") : "none";
       const press = () => { state.up = state.sort === key ? !state.up : true; state.sort = key; render(); head.querySelectorAll("button")[columns.findIndex((c) => c[0] === key)].focus(); };
-      return make("th", { scope: "col", "aria-sort": sorted }, make("button", { type: "button", onclick: press }, label));
+      return make("th", { scope: "col", "aria-sort": order }, make("button", { type: "button", onclick: press }, ...(typeof key === "number" ? [mark(key), label] : [label])));
     })));
-    body.replaceChildren(...[...data.clips].sort(compare).map((clip) => {
+    body.replaceChildren(...few.map((clip) => {
       const name = make("button", { type: "button", className: "open", "aria-expanded": false }, clip.name);
       const row = make("tr", {}, make("td", {}, String(clip.rank + 1)), make("th", { scope: "row" }, name), make("td", {}, clip.seconds ? clip.seconds.toFixed(1) : "–"));
       name.onclick = () => {
@@ -220,9 +230,13 @@
   for (const asked of data.asked) $("asked").append(make("option", { value: asked, selected: asked === state.asked }, `${asked / 1000} kbps`));
   $("metric").onchange = () => { state.metric = $("metric").value; render(); };
   $("asked").onchange = () => { state.asked = +$("asked").value; render(); };
+  $("more").onclick = () => { state.all = true; render(); };
   document.addEventListener("keydown", (e) => {
     if (!player.panel || e.ctrlKey || e.metaKey || e.altKey || e.target.tagName === "SELECT") return;
-    if (e.key >= "1" && e.key <= "9") choose(+e.key - 1);
+    const step = e.target.tagName === "INPUT" ? 0 : { ArrowLeft: -1, ArrowRight: 1 }[e.key] || 0;
+    if (step) { choose(player.now + step); e.preventDefault(); }
+    else if (e.key === "0") choose(player.now ? 0 : player.last);
+    else if (e.key >= "1" && e.key <= "9") choose(+e.key - 1);
     else if (e.key.toLowerCase() === "p") toggle();
   });
   render();
