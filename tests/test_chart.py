@@ -36,7 +36,7 @@ def test_hostile_names_are_text() -> None:
 
 @pytest.mark.parametrize("kind", ["mushra", "ab", "abx", "acr"])
 def test_no_answers_give_a_figure_that_says_so(kind: str) -> None:
-    assert "no answers yet" in figure(Results(kind, "t", (), (), (), ()))
+    assert "no answers that count yet" in figure(Results(kind, "t", (), (), (), ()))
 
 
 def test_an_interval_without_end_stays_in_the_figure() -> None:

@@ -25,7 +25,7 @@ def built(place: Path, *more: str) -> Path:
 
 def test_a_test_is_built_exported_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = built(tmp_path)
-    assert "1 pages of mushra" in capsys.readouterr().out
+    assert "1 page of mushra" in capsys.readouterr().out
     plan = read_plan(folder)
     assert (plan.title, plan.codecs) == ("Mine", ["first", "second"])
     store = Store(folder / ANSWERS)

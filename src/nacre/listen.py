@@ -66,7 +66,8 @@ def new(  # noqa: PLR0913 - the options of a verb are the arguments of its funct
     with Progress(len(originals), quiet) as progress:
         made = making.make(Path(folder), originals, [parse_entrant(each) for each in codec], options, progress)
     if not quiet:
-        pages = f"{len(made.trials())} pages of {made.kind}"
+        count = len(made.trials())
+        pages = f"{count} {'page' if count == 1 else 'pages'} of {made.kind}"
         print_table([("made", folder, pages), ("next", f"nacre listen serve {folder}", "")])
 
 
