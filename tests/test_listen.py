@@ -37,6 +37,7 @@ def test_a_test_is_built_exported_and_counted(tmp_path: Path, capsys: pytest.Cap
     told = capsys.readouterr()
     assert "2 came, 1 count" in told.out and "second" in told.out and "70.00" in told.out
     assert "Bo?[2J is left out: rated the hidden reference below 90 in 100% of trials" in told.err
+    assert "inf" not in told.out and " –" in told.out  # one listener: no interval
     assert (tmp_path / "f.svg").read_text("utf-8").startswith("<svg")
     assert run(["listen", "results", str(folder), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -110,6 +110,19 @@ def test_opinions_have_no_screening_and_a_scale_to_five() -> None:
     assert {each.condition: each.interval.mean for each in found.scores}["one"] == 4
 
 
+def test_only_who_judged_both_is_in_a_comparison() -> None:
+    """Two have heard one condition each and not gone on: as many on either side, and nobody on both."""
+    heard = {0: {"one": 5.0, "two": 3.0}, 1: {"one": 4.0, "two": 1.0}, 2: {"one": 1.0}, 3: {"two": 5.0}}
+    said = [
+        Answer(who, NAMES.index(name), {name: score}) for who, judged in heard.items() for name, score in judged.items()
+    ]
+    found = judge(plan("acr"), people(4), said)
+    assert {score.condition: score.people for score in found.scores} == {"one": (0, 1, 2), "two": (0, 1, 3)}
+    (gap,) = found.differences
+    assert (gap.estimate.mean, gap.count) == (2.5, 2)  # of 5 - 3 and 4 - 1
+    assert judge(plan("acr"), people(4), said[4:]).differences == ()
+
+
 def test_nothing_yet_is_no_error_and_infinities_have_no_number() -> None:
     for kind in ("mushra", "ab", "abx", "acr"):
         found = judge(plan(kind), [], [])  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from .display import Progress, print_json, print_table, show_error
 from .errors import InputError, MissingError
 
 if TYPE_CHECKING:
+    from .evaluation.intervals import Interval
     from .evaluation.listening.making import Entrant
     from .evaluation.listening.results import Results
     from .evaluation.listening.serving import Links
@@ -185,22 +187,26 @@ def _print(found: Results) -> None:
         if each.excluded:
             show_error(f"{_line(each.name)} is left out: {each.excluded}")
         elif not each.complete:
-            show_error(f"{_line(each.name)} has answered {each.answers} pages and not finished")
+            pages = "1 page" if each.answers == 1 else f"{each.answers} pages"
+            show_error(f"{_line(each.name)} has answered {pages} and not finished")
     if found.scores:
         rows = [("condition", "kbps", "mean", "95 % interval")]
         for score in found.scores:
             rate = f"{score.kbps:.2f}" if score.kbps else ""
-            span = f"{score.interval.low:.2f} to {score.interval.high:.2f}"
-            rows.append((_line(score.condition), rate, f"{score.interval.mean:.2f}", span))
+            rows.append((_line(score.condition), rate, f"{score.interval.mean:.2f}", _span(score.interval)))
         print_table([("", "", "", ""), *rows], right=(1, 2))
     if found.differences:
         head = {"ab": "prefer the first", "abx": "recognised"}.get(found.kind, "difference")
         lines = [("first", "second", head, "95 % interval", "p", "p (Holm)")]
         for gap in found.differences:
-            span = f"{gap.estimate.low:.2f} to {gap.estimate.high:.2f}"
-            figures = (f"{gap.estimate.mean:.2f}", span, f"{gap.p:.4f}", f"{gap.p_holm:.4f}")
+            figures = (f"{gap.estimate.mean:.2f}", _span(gap.estimate), f"{gap.p:.4f}", f"{gap.p_holm:.4f}")
             lines.append((_line(gap.first), _line(gap.second), *figures))
         print_table([("",) * 6, *lines], right=(2, 4, 5))
+
+
+def _span(interval: Interval) -> str:
+    """An interval, which one listener has none of."""
+    return f"{interval.low:.2f} to {interval.high:.2f}" if isfinite(interval.low) else "–"
 
 
 def _line(text: str) -> str:

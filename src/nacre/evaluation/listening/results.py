@@ -43,6 +43,7 @@ class Score:
     interval: Interval  # of the mean (MUSHRA 0 to 100, ACR 1 to 5), or of a share (ABX: recognised)
     listeners: tuple[float, ...]  # the mean of each, in their order; what the interval is of
     items: dict[str, Interval] = field(default_factory=dict)  # by item, over listeners
+    people: tuple[int, ...] = ()  # whose means `listeners` are, of a mean
 
 
 @dataclass(frozen=True)
@@ -144,29 +145,37 @@ def _ratings(plan: Plan, heard: Heard) -> list[Score]:
     """Means over listeners of each one's mean: answers of one person are not independent, people are."""
     trials, scores = plan.trials(), []
     for condition in plan.conditions:
-        own: list[float] = []
+        own: dict[int, float] = {}
         by_item: dict[str, list[float]] = defaultdict(list)
-        for said in heard.values():
+        for who, said in heard.items():
             given = [(trials[a.trial].item.name, a.judged[condition.name]) for a in said if condition.name in a.judged]
             if given:
-                own.append(fmean(score for _, score in given))
+                own[who] = fmean(score for _, score in given)
             for item, score in given:
                 by_item[item].append(score)
         if own:
             items = {item: mean_interval(values) for item, values in by_item.items()}
-            scores.append(Score(condition.name, condition.role, condition.kbps, mean_interval(own), tuple(own), items))
+            means, about = tuple(own.values()), (condition.name, condition.role, condition.kbps)
+            scores.append(Score(*about, mean_interval(means), means, items, tuple(own)))
     return scores
 
 
 def _rating_differences(scores: Sequence[Score]) -> list[Difference]:
-    """Every pair of conditions, listener by listener, with a permutation test."""
-    pairs = [pair for pair in combinations(scores, 2) if len(pair[0].listeners) == len(pair[1].listeners)]
-    tests = [compare(first.listeners, second.listeners).p for first, second in pairs]
+    """Every pair of conditions, over the listeners that judged both, with a permutation test."""
+    pairs = [(first, second, _both(first, second)) for first, second in combinations(scores, 2)]
+    pairs = [pair for pair in pairs if pair[2]]
+    tests = [compare(*zip(*both, strict=True)).p for _, _, both in pairs]
     made = []
-    for (first, second), p, corrected in zip(pairs, tests, holm(tests), strict=True):
-        gaps = [one - other for one, other in zip(first.listeners, second.listeners, strict=True)]
+    for (first, second, both), p, corrected in zip(pairs, tests, holm(tests), strict=True):
+        gaps = [one - other for one, other in both]
         made.append(Difference(first.condition, second.condition, mean_interval(gaps), p, corrected, len(gaps)))
     return made
+
+
+def _both(first: Score, second: Score) -> list[tuple[float, float]]:
+    """The means of each listener that judged both: who has not finished an ACR test may have heard one only."""
+    other = dict(zip(second.people, second.listeners, strict=True))
+    return [(mean, other[who]) for who, mean in zip(first.people, first.listeners, strict=True) if who in other]
 
 
 def _recognised(plan: Plan, heard: Heard) -> list[Score]:
