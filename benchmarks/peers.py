@@ -27,7 +27,7 @@ from nacre.evaluation.report import Report, as_markdown, digits, headline, make,
 from nacre.models import is_here, is_readable
 
 CLIPS = Path(__file__).resolve().parents[2] / "shared" / "dev-set" / "speech"
-BITRATES = (1_500, 3_000, 6_000, 12_000, 24_000)  # bit/s
+BITRATES = (1_500, 3_000, 6_000, 12_000)  # bit/s
 SHOWN = ("pesq_wb", "stoi", "estoi", "visqol_speech", "mel_distance")  # columns, where measured
 EXPLAINED = (
     "Means and half of their 95 % bootstrap intervals over clips; kbps are bits on disk: whole .nac files, packets of "
@@ -65,7 +65,7 @@ def cell(mean: Interval | None, places: int) -> str:
 def text(report: Report) -> str:
     """The table, and below it what it is of."""
     weights = [f"{each.label} {each.digest[:8]}" for each in report.campaign.entrants if not each.baseline]
-    said = f"{headline(report)}. {EXPLAINED} Weights: {', '.join(weights)}."
+    said = f"{headline(report)}. {EXPLAINED}" + (f" Weights: {', '.join(weights)}." if weights else "")
     lines = as_markdown(table(report)).replace("\\*\\*", "**")  # bold is meant
     return f"{lines}\n\n{said}"
 
@@ -112,6 +112,8 @@ def main() -> None:
             report = make(plan, progress, timed=not asked.no_speed)
     except NacreError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on where it was")
     words = text(report)
     print(f"{words}\n\nthe whole report: {asked.out / 'report.html'}")
     if asked.readme:
