@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nacre.arguments import complete_model, parse_bitrate, parse_pcm, parse_tags, spread
+from nacre.arguments import complete_model, parse_bitrate, parse_pcm, parse_tags, parse_time, spread
 from nacre.audio import RawFormat
 from nacre.errors import InputError
 
@@ -21,6 +21,20 @@ def test_bitrates_are_read_as_people_write_them(text: str, bits: float) -> None:
 def test_other_bitrates_are_refused_with_an_example(text: str) -> None:
     with pytest.raises(InputError, match="bits a second"):
         parse_bitrate(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0", 0.0), ("90", 90.0), ("1.5", 1.5), (".5", 0.5), ("1:30", 90.0), ("1:02:03.5", 3723.5), (" 0:75 ", 75.0)],
+)
+def test_times_are_read_as_people_write_them(text: str, seconds: float) -> None:
+    assert parse_time(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", ":", ".", "1:", ":30", "-1", "1:-1", "1.5:30", "1:2:3:4", "nan", "1e3", "²"])
+def test_other_times_are_refused_with_an_example(text: str) -> None:
+    with pytest.raises(InputError, match=r"a time looks like 90, 1:30 or 1:02:03\.5, got"):
+        parse_time(text)
 
 
 def test_tags_may_hold_equal_signs() -> None:

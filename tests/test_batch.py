@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nacre.batch import CODED, SOUND, Failure, Job, Report, pair, run
+from nacre.batch import CODED, SOUND, Failure, Job, Report, Skipped, due, existing, pair, run
 from nacre.errors import DamagedError, InputError
 
 
@@ -109,8 +109,38 @@ def test_files_that_exist_are_not_touched_unless_told(tmp_path: Path) -> None:
     (refused,) = run(make, [Job("a", str(target))], Watch())
     assert isinstance(refused, Failure) and "exists; overwrite it with --force" in str(refused.error)
     assert target.read_text() == "precious"
-    assert run(make, [Job("a", str(target))], Watch(), overwrite=True) == [3]
+    assert run(make, [Job("a", str(target))], Watch(), existing="overwrite") == [3]
     assert target.read_text() == "new"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_files_that_exist_are_skipped_when_told(tmp_path: Path, workers: int) -> None:
+    there, folder, missing = (tmp_path / name for name in ("there", "folder", "missing"))
+    there.write_text("precious")
+    folder.mkdir()
+    jobs = [Job("a", str(there)), Job("b", str(missing)), Job("c", str(folder))]
+    make: Callable[[str, str, Report], int] = lambda source, target, report: Path(target).write_text("new")  # noqa: E731
+    watch = Watch()
+    assert (due(jobs, "skip"), due(jobs, "refuse"), due([Job("-", "-")], "skip")) == (2, 3, 1)
+    skipped, made, refused = run(make, jobs, watch, workers, "skip")
+    assert skipped == Skipped("a", str(there)) and made == 3
+    assert isinstance(refused, Failure)  # a folder of that name is no file that was finished
+    assert sorted(watch.begun) == sorted(watch.ended) == ["b", "c"]
+    assert there.read_text() == "precious"
+
+
+def test_what_becomes_of_a_file_that_exists() -> None:
+    assert [existing(False, False), existing(True, False), existing(False, True)] == ["refuse", "overwrite", "skip"]
+    with pytest.raises(InputError, match="give one of them"):
+        existing(True, True)
+
+
+def test_nothing_becomes_itself(tmp_path: Path) -> None:
+    touch(tmp_path / "a.wav", tmp_path / "in" / "b.wav")
+    for paths in ([str(tmp_path / "a.wav")], [str(tmp_path / "in"), str(tmp_path / "in")]):
+        with pytest.raises(InputError, match=r"\.wav would become itself; name another output"):
+            pair(paths, ".wav", SOUND)
+    assert pair(["-"], ".nac", SOUND) == [Job("-", "-")]
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:

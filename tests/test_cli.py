@@ -17,8 +17,6 @@ import nacre
 from nacre import cli
 from nacre.audio import read, write
 from nacre.container import nac
-from nacre.display import speed_rows
-from nacre.evaluation.speed import Speed
 
 NACRE = [sys.executable, "-m", "nacre"]
 LEGACY = Path(__file__).parent / "golden" / "legacy"
@@ -101,7 +99,16 @@ def test_json_is_all_that_is_printed(sound: Path, tmp_path: Path, capfd: Capture
         ),
         (["encode", "a.wav", "-b", "fast"], "nacre: a bitrate looks like 1.35k or 6000 (bits a second), got 'fast'"),
         (["encode", "a.wav", "-b", ""], "nacre: a bitrate looks like 1.35k or 6000 (bits a second), got ''"),
-        (["decode", "a.nac", "--start", "nan"], "nacre: the start is a number of seconds from 0 on, got nan"),
+        (["decode", "a.nac", "--start", "nan"], "nacre: a time looks like 90, 1:30 or 1:02:03.5, got 'nan'"),
+        (["decode", "none.nac", "b.wav"], "nacre: none.nac does not exist; check the name"),
+        (
+            ["decode", "talk.wav"],
+            "nacre: talk.wav would become itself; name another output, or is it another verb you want?",
+        ),
+        (
+            ["encode", "a.wav", "--force", "--skip"],
+            "nacre: --force writes files that exist once more, --skip leaves them alone; give one of them",
+        ),
         (["encode", "a.wav", "-b", "10"], "nacre: pearl-24k needs at least 0.675 kbps, got 0.01; ask for more"),
         (["encode", "a.wav", "--tag", "x"], "nacre: a tag looks like title=Morning, got 'x'"),
         (
@@ -127,6 +134,8 @@ def test_help_has_examples_and_every_verb_a_page(capfd: Captured) -> None:
         assert call(*words) == 0
         said = capfd.readouterr().out
         assert "nacre encode talks/ coded/ -j 4" in said and "Exit codes: 0 " in said
+        listed = said.partition("Commands:")[2].partition("Examples:")[0]
+        assert "..." not in listed and listed.count("\n") == 13  # a line a verb, none cut off
     for verb in ("encode", "decode", "info", "models", "convert", "bench", "demo", "train", "recipes"):
         assert f"  {verb} " in said
         assert call(verb, "-h") == 0
@@ -146,6 +155,30 @@ def test_what_exists_is_overwritten_only_by_force(sound: Path, coded: Path, capf
     assert coded.read_text() == "precious"
     assert call("encode", sound, "-f") == 0
     assert call("info", coded) == 0
+
+
+def test_a_folder_is_gone_on_with(tmp_path: Path, capfd: Captured) -> None:
+    source, target = tmp_path / "in", tmp_path / "out"
+    for i in range(3):
+        source.mkdir(exist_ok=True)
+        write(source / f"{i}.wav", noise(800 + i), 8000)
+    assert call("encode", source, target, "-q") == 0
+    (target / "1.nac").unlink()
+    (target / "2.nac").write_text("mine")
+    assert call("encode", source, target, "--skip", "-j", "2") == 0
+    said = capfd.readouterr()
+    assert said.err == "" and len(said.out.splitlines()) == 2
+    assert "1.wav" in said.out.splitlines()[0] and said.out.endswith("2 of 3 were there already\n")
+    assert (target / "2.nac").read_text() == "mine"
+    assert call("encode", source, target, "--skip", "--json") == 0
+    assert [each["skipped"] for each in json.loads(capfd.readouterr().out)] == [True] * 3
+    assert call("decode", target / "0.nac", tmp_path / "0.wav", "--skip") == 0  # it is not there: as without
+    assert read(tmp_path / "0.wav").samples.shape == (1, 1, 800)
+
+
+def test_times_are_said_as_on_a_clock(coded: Path, tmp_path: Path) -> None:
+    assert call("decode", coded, tmp_path / "a.wav", "--start", "0:00:00.25", "--stop", "0:01", "-q") == 0
+    assert read(tmp_path / "a.wav").samples.shape == (1, 1, 18000)
 
 
 def test_a_folder_with_one_bad_file(tmp_path: Path, capfd: Captured) -> None:
@@ -230,12 +263,6 @@ def test_pipes_all_the_way(sound: Path) -> None:
     assert again.stdout.startswith(b"NAC\x01")
 
 
-def test_speeds_have_units() -> None:
-    rows = dict(speed_rows(Speed(0.2, 170.4, 90.6, 0.003, 0.004, 0.0051, 1 / 75, 0.026667)))
-    assert rows["encode"] == "170 x real time" and rows["  99 of 100"] == "5.10 ms"
-    assert rows["algorithmic latency"] == "26.7 ms"
-
-
 def on_terminal(folder: Path, *words: str) -> tuple[int, str]:
     """Exit code and what a terminal shows on standard error."""
     ours, theirs = pty.openpty()
@@ -301,18 +328,3 @@ def test_light_verbs_load_nothing_heavy() -> None:
     code = "import sys; from nacre import cli; cli.run(['--version']); print(*sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {"numpy", "onnxruntime", "soundfile", "rich", "nacre.files"}.isdisjoint(said.stdout.split())
-
-
-def test_train_makes_a_codec_that_codes(tmp_path: Path, capfd: Captured) -> None:
-    from small_run import make_sound, small_recipe
-
-    recipe, sounds = tmp_path / "tiny.toml", make_sound(tmp_path / "sounds")
-    recipe.write_text(small_recipe("steps=2", "adversarial_start=1.0").to_toml())
-    weights = tmp_path / "weights"
-    assert call("train", recipe, "--data", sounds, "--out", tmp_path / "run", "--weights", weights, "-q") == 0
-    assert call("encode", sounds / "0.wav", tmp_path / "a.nac", "--model", weights) == 0
-    assert call("decode", tmp_path / "a.nac", tmp_path / "a.wav", "--model", weights) == 0
-    assert read(tmp_path / "a.wav").samples.shape == read(sounds / "0.wav").samples.shape
-    capfd.readouterr()
-    assert call("train", recipe) == 1
-    assert "name a folder, a list or .tar shards with --data" in capfd.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -44,6 +45,7 @@ def raising(error: BaseException) -> Callable[[], None]:
         ),
         (KeyboardInterrupt(), STOPPED, "nacre: stopped; what was finished stays, nothing half-written does"),
         (typer.Abort(), STOPPED, "nacre: stopped; what was finished stays, nothing half-written does"),
+        (OSError(28, "No space left on device"), 1, "nacre: the output cannot be written: No space left on device"),
         (PermissionError(13, "Permission denied", "a.png"), 1, "nacre: a.png cannot be used: Permission denied"),
     ],
 )
@@ -133,6 +135,36 @@ def test_signals_stop_all_workers(tmp_path: Path, verb: str) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 130
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_interrupt_while_nacre_loads_shows_no_traceback() -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from nacre.__main__ import main\n"
+        "class Slow:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'nacre.cli': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Slow())\n"
+        "main()\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
+    assert (said.returncode, said.stdout, said.stderr) == (-signal.SIGINT, b"", b"")  # a shell says 130
+
+
+@pytest.mark.parametrize("words", [("encode", "long.wav", "a.nac"), ("decode", "short.nac", "a.wav")])
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, words: tuple[str, ...]) -> None:
+    write(tmp_path / "long.wav", noise(20 * 24000), 24000)
+    subprocess.run([*NACRE, "encode", "long.wav", "short.nac", "-qb", "1.35k"], cwd=tmp_path, check=True)
+    most = (6000, 6000)  # bytes that a file may have
+    said = subprocess.run(
+        [*NACRE, *words],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, most),
+    )
+    assert said.returncode == 1
+    assert said.stderr.count(b"\n") == 1 and b"File too large" in said.stderr
+    assert sorted(os.listdir(tmp_path)) == ["long.wav", "short.nac"]
 
 
 def test_repeated_signals_do_not_disturb_the_tidying_up() -> None:

@@ -22,7 +22,7 @@ FLOORS = {
     "__init__": 9,  # the face: names only, each loaded when asked for
     "__main__": 8,
     "cli": 7,
-    "listen": 7,  # the verbs of `nacre listen`, which cli takes in
+    **dict.fromkeys(("listen", "wings"), 7),  # verbs that cli takes in: listening tests; training and measuring
     **dict.fromkeys(("training", "evaluation", "server", "corpus"), 6),  # wings
     **dict.fromkeys(("arguments", "contents", "demonstration", "display", "guard"), 6),  # what the verbs show
     "legacy_files": 6,  # what files does, for the files of earlier codecs
@@ -40,6 +40,7 @@ NEIGHBOURS = {
     ("guard", "display"),
     ("converters", "lyra"),
     ("cli", "listen"),
+    ("cli", "wings"),
     ("display", "evaluation"),  # what wings found, as tables; their names only, for the types
     ("display", "training"),
 }

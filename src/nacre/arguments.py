@@ -53,6 +53,7 @@ LyraBitrate = Annotated[
     typer.Option("--bitrate", "-b", metavar="BITS", help="Of a .lyra, which does not say it: 3200, 6000, 9200."),
 ]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that exist.")]
+Skip = Annotated[bool, typer.Option("--skip", help="Leave files that exist alone, and go on with the others.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 OldModel = Annotated[str, typer.Option("--codec", metavar="NAME", help="The model of a .dac, which does not name it.")]
@@ -108,6 +109,16 @@ def parse_bitrate(text: str) -> float:
 def parse_bitrates(text: str) -> tuple[int, ...]:
     """Whole bits a second of `1.5k,3k`, each once."""
     return tuple(dict.fromkeys(round(parse_bitrate(each)) for each in text.split(",") if each.strip()))
+
+
+def parse_time(text: str) -> float:
+    """Seconds of `90`, `1:30` or `1:02:03.5`."""
+    parts = text.strip().split(":")
+    digits = [*parts[:-1], parts[-1].replace(".", "", 1)]
+    if len(parts) > 3 or not all(part.isascii() and part.isdigit() for part in digits):
+        raise InputError(f"a time looks like 90, 1:30 or 1:02:03.5, got {text!r}")
+    hours, minutes, seconds = map(float, ["0", "0", *parts][-3:])
+    return 3600 * hours + 60 * minutes + seconds
 
 
 def parse_tags(pairs: list[str]) -> dict[str, str]:

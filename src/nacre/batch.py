@@ -9,13 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from .errors import InputError, NacreError
 
 SOUND = frozenset([".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", ".w64", ".rf64"])
 CODED = frozenset([".nac", ".ecdc", ".dac", ".lyra"])
 Report = Callable[[float, float | None], None]  # seconds done, seconds in all when known
+Existing = Literal["refuse", "overwrite", "skip"]  # what becomes of a file that is there already
 Result = TypeVar("Result")
 
 
@@ -33,6 +34,14 @@ class Failure:
 
     source: str
     error: NacreError
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that was there already, and was left alone."""
+
+    source: str
+    target: str
 
 
 class Watcher(Protocol):
@@ -100,6 +109,8 @@ def _is_folder(target: str) -> bool:
 def _check_clashes(jobs: list[Job]) -> None:
     made: dict[str, str] = {}
     for job in jobs:
+        if job.source == job.target != "-":
+            raise InputError(f"{job.source} would become itself; name another output, or is it another verb you want?")
         if job.target in made:
             raise InputError(f"{made[job.target]} and {job.source} would both become {job.target}; rename one of them")
         made[job.target] = job.source
@@ -113,19 +124,33 @@ def _check_terminal(jobs: list[Job]) -> None:
         raise InputError("standard output is a terminal; send it to a file or another program")
 
 
+def existing(force: bool, skip: bool) -> Existing:
+    """What becomes of a file that is there already, by two options of which one at most makes sense."""
+    if force and skip:
+        raise InputError("--force writes files that exist once more, --skip leaves them alone; give one of them")
+    return "overwrite" if force else "skip" if skip else "refuse"
+
+
+def due(jobs: Sequence[Job], existing: Existing) -> int:
+    """How many of the jobs are to be done."""
+    return sum(not _is_done(job, existing) for job in jobs)
+
+
 def run(
     make: Callable[[str, str, Report], Result],
     jobs: Sequence[Job],
     watcher: Watcher,
     workers: int = 1,
-    overwrite: bool = False,
-) -> list[Result | Failure]:
+    existing: Existing = "refuse",
+) -> list[Result | Failure | Skipped]:
     """`make(source, target, report)` for every job, `workers` at a time, in order; Ctrl-C stops them all cleanly."""
     stop = Event()
 
-    def one(job: Job) -> Result | Failure:
+    def one(job: Job) -> Result | Failure | Skipped:
         if stop.is_set():
             raise _Stopped
+        if _is_done(job, existing):
+            return Skipped(job.source, job.target)
         report = watcher.begin(job.source)
 
         def checked(done: float, whole: float | None) -> None:
@@ -134,7 +159,7 @@ def run(
             report(done, whole)
 
         try:
-            _prepare(job, overwrite)
+            _prepare(job, existing)
             return make(job.source, job.target, checked)
         except (NacreError, OSError) as error:
             return Failure(job.source, _explain(error, job))
@@ -153,12 +178,17 @@ def run(
             raise
 
 
-def _prepare(job: Job, overwrite: bool) -> None:
+def _is_done(job: Job, existing: Existing) -> bool:
+    """Whether a job may be skipped: a file has its name only when it is whole."""
+    return existing == "skip" and job.target != "-" and Path(job.target).is_file()
+
+
+def _prepare(job: Job, existing: Existing) -> None:
     """Make the folder of a target; refuse one that exists before any work is done for it."""
     if job.target == "-":
         return
     target = Path(job.target)
-    if target.exists() and not overwrite:
+    if target.exists() and existing != "overwrite":
         raise InputError(f"{target} exists; overwrite it with --force or choose another name")
     target.parent.mkdir(parents=True, exist_ok=True)
 

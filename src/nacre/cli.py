@@ -7,15 +7,15 @@ caller's mistake, 2 damaged input (what could be saved was written), 130 stopped
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import __version__, arguments, guard, listen
+from . import __version__, batch, guard, listen, wings
 from .arguments import (
     Bitrate,
     Force,
@@ -27,6 +27,7 @@ from .arguments import (
     Packer,
     Paths,
     Quiet,
+    Skip,
     Threads,
     Weights,
     Workers,
@@ -34,10 +35,15 @@ from .arguments import (
     parse_bitrate,
     parse_pcm,
     parse_tags,
+    parse_time,
     spread,
 )
-from .display import Progress, print_json, print_table, report_outcomes, show_error, speed_rows, summary_rows
-from .errors import InputError, MissingError
+from .batch import Existing, Job, Report
+from .display import Progress, print_json, print_table, report_outcomes, show_error, summary_rows
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from .files import Outcome
 
 EXAMPLES = """Examples:
 
@@ -45,7 +51,8 @@ EXAMPLES = """Examples:
   nacre encode talk.wav                    talk.nac, at 6 kbps
   nacre encode talk.mp3 low.nac -b 1.35k   at most 1350 bits a second
   nacre encode talks/ coded/ -j 4          a whole folder, four files at a time
-  nacre decode talk.nac part.flac --start 60 --stop 90
+  nacre encode talks/ coded/ --skip        the same once more: only what is missing
+  nacre decode talk.nac part.flac --start 1:00 --stop 1:30
   nacre decode old.ecdc old.wav            also .dac, .lyra, the .nac of 2023
   nacre info talk.nac --json
   nacre decode talk.nac - | aplay          sound through a pipe
@@ -60,7 +67,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.add_typer(listen.app, name="listen")
 
 
 @app.callback(invoke_without_command=True, epilog=EXAMPLES)
@@ -86,11 +92,16 @@ def encode(  # noqa: PLR0913 - the options of a verb are the arguments of its fu
     threads: Threads = 1,
     workers: Workers = 1,
     force: Force = False,
+    skip: Skip = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Encode WAV, FLAC, OGG, Opus, MP3 ... to .nac; with the model that fits also to .ecdc, .dac and .lyra."""
-    from . import batch, files, legacy_files, models
+    """Encode sound to .nac (or .ecdc, .dac, .lyra).
+
+    Sound is WAV, FLAC, Ogg, Opus, MP3, AIFF or raw samples, of any rate and any number of channels. A .nac is made
+    with any model; .ecdc, .dac and .lyra each with their own.
+    """
+    from . import files, legacy_files, models
 
     jobs = batch.pair(paths, ".nac", batch.SOUND)
     for job in jobs:
@@ -104,15 +115,11 @@ def encode(  # noqa: PLR0913 - the options of a verb are the arguments of its fu
         pcm=parse_pcm(pcm) if pcm else None,
     )
     speaks = partial(models.language_model, name=lm) if lm else None
-    with Progress(len(jobs), quiet) as progress:
-        outcomes = batch.run(
-            lambda *job: legacy_files.encode_file(codec, job[0], job[1], options, job[2], speaks),
-            jobs,
-            progress,
-            workers,
-            force,
-        )
-    return report_outcomes("encoded", outcomes, json, quiet)
+
+    def make(source: str, target: str, report: Report) -> Outcome:
+        return legacy_files.encode_file(codec, source, target, options, report, speaks)
+
+    return _each("encoded", make, jobs, workers, batch.existing(force, skip), json, quiet)
 
 
 @app.command()
@@ -122,8 +129,8 @@ def decode(  # noqa: PLR0913 - as above
     weights: Weights = "",
     bitrate: Bitrate = None,
     lm: Packer = "",
-    start: Annotated[float, typer.Option(min=0, metavar="S", help="Begin at this second.")] = 0.0,
-    stop: Annotated[float | None, typer.Option(min=0, metavar="S", help="End at this second.")] = None,
+    start: Annotated[str, typer.Option(metavar="TIME", help="Begin here: seconds, or as 1:30.")] = "0",
+    stop: Annotated[str | None, typer.Option(metavar="TIME", help="End here.")] = None,
     rate: Annotated[int | None, typer.Option(metavar="HZ", help="Default: the sample rate of the original.")] = None,
     encoding: Annotated[str | None, typer.Option(metavar="KIND", help="int16, int24, int32 or float32.")] = None,
     pcm: Annotated[str | None, typer.Option(metavar="FORMAT", help="No header: s16le, s24le, s32le, f32le.")] = None,
@@ -131,33 +138,48 @@ def decode(  # noqa: PLR0913 - as above
     threads: Threads = 1,
     workers: Workers = 1,
     force: Force = False,
+    skip: Skip = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Decode .nac, .ecdc, .dac or .lyra to sound; the suffix of OUTPUT says which kind."""
-    from . import batch, files, legacy_files, models
+    """Decode .nac, .ecdc, .dac or .lyra to sound.
+
+    The suffix of OUTPUT says which kind: .wav, .flac, .ogg, .opus, .mp3 or .aiff.
+    """
+    from . import files, legacy_files, models
 
     jobs = batch.pair(paths, f".{'raw' if pcm else to.removeprefix('.')}", batch.CODED)
     shelf = models.Shelf(model or None, threads, weights or None)
     options = files.DecodeOptions(
         bitrate=parse_bitrate(bitrate) if bitrate is not None else None,
-        start=start,
-        stop=stop,
+        start=parse_time(start),
+        stop=None if stop is None else parse_time(stop),
         sample_rate=rate,
         encoding=encoding,
         overwrite=force,
         pcm=pcm,
     )
     speaks = partial(models.language_model, name=lm)
-    with Progress(len(jobs), quiet) as progress:
-        outcomes = batch.run(
-            lambda *job: legacy_files.decode_file(shelf, job[0], job[1], options, job[2], speaks),
-            jobs,
-            progress,
-            workers,
-            force,
-        )
-    return report_outcomes("decoded", outcomes, json, quiet)
+
+    def make(source: str, target: str, report: Report) -> Outcome:
+        return legacy_files.decode_file(shelf, source, target, options, report, speaks)
+
+    return _each("decoded", make, jobs, workers, batch.existing(force, skip), json, quiet)
+
+
+def _each(
+    verb: str,
+    make: Callable[[str, str, Report], Outcome],
+    jobs: list[Job],
+    workers: int,
+    existing: Existing,
+    json: bool,
+    quiet: bool,
+) -> int:
+    """Make every file, tell what became of it, and give the worst exit code."""
+    with Progress(batch.due(jobs, existing), quiet) as progress:
+        outcomes = batch.run(make, jobs, progress, workers, existing)
+    return report_outcomes(verb, outcomes, json, quiet)
 
 
 @app.command()
@@ -167,7 +189,7 @@ def info(
     bitrate: LyraBitrate = None,
     json: Json = False,
 ) -> int:
-    """Say what a .nac, .ecdc, .dac or .lyra file holds, and check it."""
+    """Say what a coded file holds, and check all of it."""
     from . import contents
 
     summary = contents.summarise(source, codec or None, parse_bitrate(bitrate) if bitrate else None)
@@ -222,7 +244,10 @@ def convert(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Move codes to another container, unchanged; or a model's weights to another house."""
+    """Move codes to another container, or a model to another house.
+
+    Codes stay as they are. A model's weights become a folder of ours, ONNX graphs, or what its project loads.
+    """
     from . import contents, models
 
     if models.is_model(source):
@@ -244,66 +269,14 @@ def convert(
 
 
 @app.command()
-def bench(
-    source: Annotated[str, typer.Argument(metavar="[SOUND]", help="Default: the bundled sample.")] = "",
-    model: ModelName = "pearl-24k",
-    weights: Weights = "",
-    threads: Threads = 1,
-    json: Json = False,
-) -> None:
-    """Measure speed: whole files, and frame by frame."""
-    from . import audio, models
-    from .evaluation import speed
-
-    file = weights or None
-    info = models.load(model, file=file).info
-    wave = audio.read(source or models.SAMPLE, info.sample_rate, info.channels).samples
-    measured = speed.measure(lambda: models.load(model, threads=threads, file=file), wave)
-    if json:
-        print_json(vars(measured))
-    else:
-        print_table(speed_rows(measured))
-
-
-@app.command()
-def evaluate(  # noqa: PLR0913 - the options of a verb are the arguments of its function
-    codecs: arguments.Codecs,
-    data: arguments.Sounds,
-    bitrates: arguments.Bitrates = "1.5k,3k,6k,12k",
-    out: arguments.ReportFolder = "report",
-    metrics: arguments.Metrics = "",
-    matched: arguments.Matched = False,
-    rate: arguments.MeasuredRate = None,
-    clips: arguments.FewClips = 0,
-    workers: arguments.Processes = 0,
-    no_speed: arguments.NoSpeed = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> int:
-    """Compare codecs on clips: figures with intervals, and a page to look at and listen to."""
-    from .evaluation import campaign, report
-
-    chosen = tuple(name for name in metrics.split(",") if name)
-    wanted = arguments.parse_bitrates(bitrates)
-    plan = campaign.Plan(tuple(codecs), tuple(data), out, wanted, chosen, matched, rate, workers, clips=clips)
-    with Progress(campaign.size(plan), quiet) as progress:
-        made = report.make(plan, progress, timed=not no_speed)
-    for sentence in report.left_out(made.campaign):
-        show_error(sentence)
-    if json:
-        print_json(report.figures(made))
-    elif not quiet:
-        print_table(report.quality_table(made), right=range(1, 99))
-        typer.echo(f"\n{report.headline(made)}; look at {Path(out, 'report.html')}")
-    return 2 if made.campaign.failures else 0
-
-
-@app.command()
 def demo(
     folder: Annotated[str, typer.Argument(metavar="[FOLDER]", help="Where the results go.")] = "demo",
     json: Json = False,
 ) -> None:
-    """Code the bundled sample and come back: sizes, speed, sound, a picture."""
+    """Code the bundled sample and come back.
+
+    Sizes, speed, sound files to hear and a picture to look at.
+    """
     from . import demonstration
 
     results = demonstration.run(Path(folder))
@@ -314,68 +287,11 @@ def demo(
         typer.echo(f"\nListen to and look at the files in {Path(folder).resolve()}")
 
 
-@app.command()
-def train(  # noqa: PLR0913 - the options of a verb are the arguments of its function
-    recipe: Annotated[
-        str | None,
-        typer.Argument(metavar="[RECIPE]", help="One of `nacre recipes`, or a TOML file; default: of --from or --out."),
-    ] = None,
-    data: Annotated[
-        list[str] | None, typer.Option(metavar="PLACE", help="Folders, lists or .tar shards of sound; several.")
-    ] = None,
-    out: Annotated[str, typer.Option("--out", "-o", metavar="FOLDER", help="The folder of the run.")] = "runs/train",
-    weights: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="Where the trained weights go in the end.")
-    ] = None,
-    start: Annotated[
-        str | None, typer.Option("--from", metavar="FOLDER", help="Weights or a run to go on from.")
-    ] = None,
-    stage: Annotated[int, typer.Option(min=1, metavar="N", help="Begin at this stage of a recipe of several.")] = 1,
-    scale: Annotated[str, typer.Option(metavar="SCALE", help="small: minutes on a CPU, to see it learn.")] = "full",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
-    minutes: Annotated[
-        float | None, typer.Option(min=0, metavar="M", help="End after so long, over all sittings.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; repeatable.")
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Clips or speakers to leave out, or lists of them.")
-    ] = None,
-    background: Annotated[
-        str | None, typer.Option(metavar="PLACE", help="Noise and music that augmentation mixes in.")
-    ] = None,
-    validation: Annotated[str | None, typer.Option(metavar="PLACE", help="Sound to judge checkpoints by.")] = None,
-    cache: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="A folder that keeps decoded sound for the next start.")
-    ] = None,
-    quiet: Quiet = False,
-) -> None:
-    """Train a codec: sound and a recipe in, weights out."""
-    try:
-        from .training import run as training
-        from .training import stages
-    except ImportError as error:
-        raise MissingError("training needs more packages; pip install 'nacre[train]'") from error
-    if not data:
-        raise InputError("training needs sound: name a folder, a list or .tar shards with --data")
-    whole = training.stages_for(recipe, settings or (), start, out if resume else None, scale)
-    sound = training.Data(data, exclude or (), background, validation, cache)
-    chosen = stages.from_stage(stages.timed(whole, minutes), stage)
-    training.train(chosen, sound, out, resume=resume, start=start, weights=weights, show=not quiet)
-
-
-@app.command("recipes")
-def list_recipes(json: Json = False) -> None:
-    """List the recipes that `nacre train` takes by name."""
-    from .display import recipe_rows
-    from .training import library
-
-    recipes = library.listed()
-    if json:
-        print_json([vars(each) for each in recipes])
-    else:
-        print_table(recipe_rows(recipes), right=(1, 2, 3, 4, 5))
+app.command()(wings.bench)
+app.command()(wings.evaluate)
+app.add_typer(listen.app, name="listen")
+app.command("recipes")(wings.list_recipes)
+app.command()(wings.train)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from .batch import Failure, Report
+from .batch import Failure, Report, Skipped
 
 if TYPE_CHECKING:  # it costs a start more than most verbs do
     from .catalogue import Model
@@ -64,10 +64,11 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[st
 
 
 def report_outcomes(
-    verb: str, outcomes: Sequence[Outcome | Failure], as_json: bool = False, quiet: bool = False
+    verb: str, outcomes: Sequence[Outcome | Failure | Skipped], as_json: bool = False, quiet: bool = False
 ) -> int:
     """Tell what became of each file; the exit code is the worst that happened."""
-    made = [each for each in outcomes if not isinstance(each, Failure)]
+    made = [each for each in outcomes if not isinstance(each, Failure | Skipped)]
+    skipped = sum(isinstance(each, Skipped) for each in outcomes)
     to_pipe = any(outcome.target == "-" for outcome in made)
     for each in outcomes:
         for sentence in _complaints(each):
@@ -79,17 +80,29 @@ def report_outcomes(
         for outcome in made:
             if outcome.mixed_from:
                 show_error(f"{outcome.source}: {_count(outcome.mixed_from)} mixed into {_count(outcome.channels)}")
-    return max(each.error.exit_code if isinstance(each, Failure) else 2 * bool(each.damage) for each in outcomes)
+        if skipped:
+            typer.echo(f"{skipped} of {len(outcomes)} were there already")
+    return max(map(_exit_code, outcomes))
 
 
-def _complaints(each: Outcome | Failure) -> Sequence[str]:
-    return [str(each.error)] if isinstance(each, Failure) else each.damage
+def _exit_code(each: Outcome | Failure | Skipped) -> int:
+    if isinstance(each, Failure):
+        return each.error.exit_code
+    return 0 if isinstance(each, Skipped) else 2 * bool(each.damage)
 
 
-def _as_json(each: Outcome | Failure) -> dict[str, Any]:
+def _complaints(each: Outcome | Failure | Skipped) -> Sequence[str]:
+    if isinstance(each, Failure):
+        return [str(each.error)]
+    return () if isinstance(each, Skipped) else each.damage
+
+
+def _as_json(each: Outcome | Failure | Skipped) -> dict[str, Any]:
+    if isinstance(each, Skipped):
+        return {**vars(each), "skipped": True, "error": None, "exit_code": 0}
     if isinstance(each, Failure):
         return {"source": each.source, "error": str(each.error), "exit_code": each.error.exit_code}
-    said = {**vars(each), "bitrate": each.bitrate, "error": None, "exit_code": 2 * bool(each.damage)}
+    said = {**vars(each), "bitrate": each.bitrate, "error": None, "exit_code": _exit_code(each)}
     del said["file_seconds"]
     return said
 

@@ -62,7 +62,8 @@ def guarded(command: Callable[[], Any]) -> int:
             return 0  # the program that we wrote to has heard enough; typer makes of it an exit with 1
         if isinstance(error, SystemExit):
             raise
-        show_error(f"{error.filename or 'a file'} cannot be used: {error.strerror or error}")
+        what = f"{error.filename} cannot be used" if error.filename else "the output cannot be written"
+        show_error(f"{what}: {error.strerror or error}")
         return 1
     return result if isinstance(result, int) else 0
 

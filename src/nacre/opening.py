@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from .errors import InputError
 
@@ -12,7 +12,7 @@ def open_file(path: str | os.PathLike[str], buffering: int = -1) -> BinaryIO:
     """The file at `path`, open for reading; `buffering` is that of `open`."""
     name = os.fspath(path)
     try:
-        return cast(BinaryIO, open(path, "rb", buffering))
+        return open(path, "rb", buffering)
     except FileNotFoundError:
         raise InputError(f"{name} does not exist; check the name") from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name

@@ -1,0 +1,40 @@
+"""The verbs that train and measure; test_cli_evaluate.py has `evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nacre import cli
+from nacre.audio import read
+from nacre.display import speed_rows
+from nacre.evaluation.speed import Speed
+
+Captured = pytest.CaptureFixture[str]
+
+
+def call(*words: str | Path) -> int:
+    """The exit code of `nacre WORDS`, run in this process."""
+    return cli.run([str(word) for word in words])
+
+
+def test_speeds_have_units() -> None:
+    rows = dict(speed_rows(Speed(0.2, 170.4, 90.6, 0.003, 0.004, 0.0051, 1 / 75, 0.026667)))
+    assert rows["encode"] == "170 x real time" and rows["  99 of 100"] == "5.10 ms"
+    assert rows["algorithmic latency"] == "26.7 ms"
+
+
+def test_train_makes_a_codec_that_codes(tmp_path: Path, capfd: Captured) -> None:
+    from small_run import make_sound, small_recipe
+
+    recipe, sounds = tmp_path / "tiny.toml", make_sound(tmp_path / "sounds")
+    recipe.write_text(small_recipe("steps=2", "adversarial_start=1.0").to_toml())
+    weights = tmp_path / "weights"
+    assert call("train", recipe, "--data", sounds, "--out", tmp_path / "run", "--weights", weights, "-q") == 0
+    assert call("encode", sounds / "0.wav", tmp_path / "a.nac", "--model", weights) == 0
+    assert call("decode", tmp_path / "a.nac", tmp_path / "a.wav", "--model", weights) == 0
+    assert read(tmp_path / "a.wav").samples.shape == read(sounds / "0.wav").samples.shape
+    capfd.readouterr()
+    assert call("train", recipe) == 1
+    assert "name a folder, a list or .tar shards with --data" in capfd.readouterr().err
