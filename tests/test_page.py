@@ -235,3 +235,6 @@ def test_a_phone_needs_no_sideways_scrolling(shown: Any) -> None:
     shown.click("#clip-table .open >> nth=0")
     shown.wait_for_selector(".panel[data-ready]")
     assert shown.evaluate("document.documentElement.scrollWidth") <= 390
+    for part in shown.locator(".panel button, .panel canvas, .panel input").all():  # what is opened is all in sight
+        box = part.bounding_box()
+        assert 0 <= box["x"] and box["x"] + box["width"] <= 390
