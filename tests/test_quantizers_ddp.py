@@ -1,4 +1,4 @@
-"""Two processes with other data each: the same codebooks, the figures of both, and nobody waits for ever."""
+"""Two and four processes with other data each: the same codebooks, the figures of both, and nobody waits for ever."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from nacre.quantizers.ddp import gathered_sample, reduce_sum, share_first
 from nacre.quantizers.fsq import FSQ
 from nacre.quantizers.rvq import ResidualVQ, ResidualVQConfig
 
-WORLD = 2
+
+def world() -> int:
+    return dist.get_world_size()
 
 
 def batch(rank: int, step: int, frames: int) -> Tensor:
@@ -29,17 +31,17 @@ def batch(rank: int, step: int, frames: int) -> Tensor:
 
 def same_everywhere(module: torch.nn.Module) -> None:
     for name, value in module.state_dict().items():
-        parts = [torch.empty_like(value) for _ in range(WORLD)]
+        parts = [torch.empty_like(value) for _ in range(world())]
         dist.all_gather(parts, value.clone())
-        assert torch.equal(parts[0], parts[1]), name
+        assert all(torch.equal(parts[0], part) for part in parts[1:]), name
 
 
 def samples(rank: int) -> None:
     x = torch.full((3 + 4 * rank, 2), float(rank))
     for most in (1, 4, 9):
         sample = gathered_sample(x, most, exact=True)
-        assert sample[:, 0].tolist() == [float(i % 2) for i in range(most)]
-    assert reduce_sum(torch.tensor([1.0 + rank])).item() == 3
+        assert sample[:, 0].tolist() == [float(i % world()) for i in range(most)]
+    assert reduce_sum(torch.tensor([1.0 + rank])).item() == sum(range(1, world() + 1))
     assert share_first(torch.tensor([7.0 + rank])).item() == 7
 
 
@@ -49,7 +51,8 @@ def codebooks_agree(rank: int) -> None:
     for step in range(15):
         book(batch(rank, step, 30).transpose(1, 2))
     same_everywhere(book)
-    assert book.hits.sum().item() == pytest.approx((60 + 70) * (1 - 0.7**15), rel=1e-4)
+    vectors = sum(2 * (30 + 5 * each) for each in range(world()))
+    assert book.hits.sum().item() == pytest.approx(vectors * (1 - 0.7**15), rel=1e-4)
 
 
 def dead_entries_agree(rank: int) -> None:
@@ -64,17 +67,17 @@ def dead_entries_agree(rank: int) -> None:
     assert book.entries.max() < 50
 
 
-def two_are_one(rank: int) -> None:
-    """One step of two processes moves the entries as one process with both batches would."""
+def all_are_one(rank: int) -> None:
+    """One step of all processes moves the entries as one process with all batches would."""
     torch.manual_seed(0)
     book = Codebook(8, 4, CodebookConfig(kmeans=0, revive_below=0))
     entries = book.entries.clone()
-    both = torch.cat([batch(r, 0, 30).transpose(1, 2).reshape(-1, 4) for r in range(WORLD)])
-    hits = torch.nn.functional.one_hot(book.search(both), 8).float()
+    every = torch.cat([batch(r, 0, 30).transpose(1, 2).reshape(-1, 4) for r in range(world())])
+    hits = torch.nn.functional.one_hot(book.search(every), 8).float()
     book(batch(rank, 0, 30).transpose(1, 2))
-    start = len(both) / 8
+    start = len(every) / 8
     torch.testing.assert_close(book.counts, 0.99 * start + 0.01 * hits.sum(0))
-    torch.testing.assert_close(book.sums, 0.99 * start * entries + 0.01 * hits.T @ both)
+    torch.testing.assert_close(book.sums, 0.99 * start * entries + 0.01 * hits.T @ every)
 
 
 def training_agrees(rank: int) -> None:
@@ -97,7 +100,7 @@ def training_agrees(rank: int) -> None:
 
 def figures_agree(rank: int) -> None:
     quantizer = FSQ(1, (2,))
-    quantizer(torch.full((1, 1, 10), -9.0 if rank == 0 else 9.0))
+    quantizer(torch.full((1, 1, 10), -9.0 if rank % 2 == 0 else 9.0))
     assert quantizer.usage() == (1.0,)
     assert quantizer.perplexity()[0] == pytest.approx(2.0)
 
@@ -106,23 +109,24 @@ CHECKS: tuple[Callable[[int], None], ...] = (
     samples,
     codebooks_agree,
     dead_entries_agree,
-    two_are_one,
+    all_are_one,
     training_agrees,
     figures_agree,
 )
 
 
-def work(rank: int, meeting: str) -> None:
+def work(rank: int, meeting: str, processes: int) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"file://{meeting}", timeout=timedelta(seconds=30), rank=rank, world_size=WORLD)
+    dist.init_process_group("gloo", f"file://{meeting}", timeout=timedelta(seconds=30), rank=rank, world_size=processes)
     for check in CHECKS:
         check(rank)
     dist.destroy_process_group()
 
 
 @pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="needs torch with gloo")
-def test_two_processes_hold_the_same_codebooks(tmp_path: Path) -> None:
-    mp.spawn(work, (str(tmp_path / "meeting"),), nprocs=WORLD)
+@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_processes_hold_the_same_codebooks(processes: int, tmp_path: Path) -> None:
+    mp.spawn(work, (str(tmp_path / "meeting"), processes), nprocs=processes)
 
 
 def test_one_process_alone_samples_its_own() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,15 +13,14 @@ from typing import Any
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from small_run import make_sound, small_recipe
+from together import Job, same_everywhere, together
 
 from nacre.errors import InputError
 from nacre.training import checkpoint as store
 from nacre.training import run as run_module
 from nacre.training.checkpoint import Checkpoints
 from nacre.training.run import Data, stages_for, train
-from nacre.training.trainer import Trainer
 
 TIMING = ("seconds", "steps_per_second", "crops_per_second", "wait_share")
 SETTINGS = ("log_every=3", "augment.speed=0.5", "discriminator_lr=3e-3")  # rows and checkpoints at other steps
@@ -175,47 +173,15 @@ def test_which_recipe(sound: Path, tmp_path: Path) -> None:
             stages_for(None, start=start, out=out)
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def process(rank: int, port: int, sound: Path, out: Path) -> None:
-    torch.set_num_threads(1)
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-
-    if not torch.accelerator.is_available():
-        os.environ.pop("ACCELERATE_USE_CPU")  # as it is for anyone who types torchrun
-
-    class Watched(Trainer):
-        def run(self, *arguments: Any) -> None:
-            batch = self.batches.crops.batch(0)
-            super().run(*arguments)
-            folder = out / f"rank-{rank}"
-            folder.mkdir()
-            store.write_tensors(folder, "batch", {"batch": batch})
-            for name, model in self._models().items():
-                store.write_tensors(folder, name, model.state_dict())
-
-    run_module.Trainer = Watched  # type: ignore[misc]
-    settings = ("steps=5", "adversarial_start=2", "checkpoint_every=3", "balancer=true")
-    train(small_recipe(*settings), sound, out / "run", weights=out / "weights")
-
-
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="needs torch with gloo")
 def test_two_processes_train_one_codec(sound: Path, tmp_path: Path) -> None:
-    mp.spawn(process, (free_port(), sound, tmp_path), nprocs=2)
-    ranks = [store.Checkpoint(tmp_path / f"rank-{rank}", 5) for rank in (0, 1)]
-    batches = [rank.tensors("batch")["batch"] for rank in ranks]
-    assert not torch.equal(*batches)
-    for name in ("generator", "average", "discriminators", "balancer"):
-        first, second = (rank.tensors(name) for rank in ranks)
-        assert all(torch.equal(first[key], second[key]) for key in first), name
-    assert (
-        len([row for row in rows(tmp_path / "run") if "loss" in row or "norm/mel" in row]) == 5
-    )  # only one of them writes
+    settings = ("steps=5", "adversarial_start=2", "checkpoint_every=3", "balancer=true")
+    ranks = together(2, Job(sound, tmp_path, settings, weights=tmp_path / "weights"))
+    drawn = [json.loads((rank.folder / "drawn.json").read_text()) for rank in ranks]
+    assert len(drawn[0]) == 5 and drawn[0][0] != drawn[1][0]
+    same_everywhere(ranks, "generator", "average", "discriminators", "balancer")
+    lines = rows(tmp_path / "run")
+    assert len([row for row in lines if "loss" in row or "norm/mel" in row]) == 5  # only one of them writes
     last = Checkpoints(tmp_path / "run").last()
     assert (last.step, last.state["processes"], last.state["data"]["samples"]) == (5, 2, 5 * 2 * 4)
     own = [last.own(rank) for rank in (0, 1)]
@@ -229,6 +195,11 @@ def test_a_run_says_what_it_is_and_that_little_sound_is_learnt_by_heart(
     told = capsys.readouterr().err
     assert "1 steps of" in told and "of sound\n" in told
     assert "learnt by heart" in told
+    assert f"done: the run is in {tmp_path / 'run'}; --resume with --weights" in told
+    weights = tmp_path / "weights"
+    train(small_recipe("steps=1"), sound, tmp_path / "run", resume=True, weights=weights, show=True)
+    assert capsys.readouterr().err.endswith(f"done: nacre encode SOUND FILE.nac --model {weights}\n")
+    assert (weights / "model.safetensors").is_file()
 
 
 def test_fresh_discriminators_warm_up_before_they_judge(

@@ -19,7 +19,7 @@ from ..errors import MissingError
 from ..spectrogram import spectrogram, stack
 
 METRICS, TENSORBOARD = "metrics.jsonl", "tensorboard"
-SHOWN = ("mel", "complex_stft", "log_snr", "adversarial", "discriminator")  # losses worth a place in the bar
+SHOWN = ("mel", "stft", "complex_stft", "log_snr", "adversarial", "discriminator")  # losses worth a place in the bar
 
 
 @dataclass

@@ -92,9 +92,18 @@ def train(
         before = folder
     if weights and accelerator.is_main_process:
         finish(folders[-1], weights)
+    with closing(Bar(show and accelerator.is_main_process)) as bar:
+        bar.say(_done(out, weights))
     if accelerator.num_processes > 1:
         accelerator.end_training()
     return out
+
+
+def _done(out: Path, weights: str | Path | None) -> str:
+    """Where the result is, and how to use it."""
+    if weights:
+        return f"done: nacre encode SOUND FILE.nac --model {weights}"
+    return f"done: the run is in {out}; --resume with --weights FOLDER makes of it a model for nacre encode"
 
 
 @dataclass(frozen=True)
@@ -300,7 +309,8 @@ def without_absent(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
 def _to_resume(checkpoints: Checkpoints, resume: bool) -> Checkpoint | None:
     found = checkpoints.all()
     if found and not resume:
-        raise InputError(f"{checkpoints.folder.parent} holds a run already; resume it, or choose another folder")
+        place = checkpoints.folder.parent
+        raise InputError(f"{place} holds a run already; resume it (--resume), or choose another folder (--out)")
     return found[-1] if found else None
 
 
