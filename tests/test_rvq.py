@@ -47,6 +47,32 @@ def test_encode_inverts_decode(data: st.DataObject) -> None:
     assert all(torch.equal(a, b) for a, b in zip(quantizer.encode(z, levels), codes, strict=True))
 
 
+@pytest.mark.parametrize("config", [EMA, SHARED], ids=["plain", "shared"])
+@pytest.mark.parametrize("frames", [0, 1, 9])
+@pytest.mark.parametrize("count", [1, 3])
+def test_rows_say_what_levels_say(
+    config: ResidualVQConfig, frames: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quantizer, z = trained(config).eval(), torch.randn(2, 6, frames)
+    codes, sounds = quantizer.encode(z, count), quantizer.decode(quantizer.encode(z, count))
+    assert ResidualVQ._plain.fget(quantizer)  # type: ignore[attr-defined]
+    monkeypatch.setattr(ResidualVQ, "_plain", False)
+    assert all(torch.equal(a, b) for a, b in zip(codes, quantizer.encode(z, count), strict=True))
+    assert torch.equal(sounds, quantizer.decode(codes))
+
+
+@pytest.mark.parametrize("config", [EMA, SHARED, FACTORISED], ids=["plain", "shared", "factorised"])
+def test_a_lost_code_adds_nothing(config: ResidualVQConfig) -> None:
+    quantizer = trained(config).eval()
+    codes = list(quantizer.encode(torch.randn(2, 6, 5)))
+    whole = quantizer.decode(codes[:2])
+    codes[2] = codes[2].clone()
+    codes[2][:, 1:4] = -1
+    some = quantizer.decode(codes)
+    torch.testing.assert_close(some[:, :, 1:4], whole[:, :, 1:4])
+    assert not torch.allclose(some[:, :, [0, 4]], whole[:, :, [0, 4]], atol=1e-3)
+
+
 @pytest.mark.parametrize("config", [EMA, FACTORISED], ids=["plain", "factorised"])
 def test_decode_is_the_sum_of_what_each_level_looks_up(config: ResidualVQConfig) -> None:
     quantizer = trained(config).eval()

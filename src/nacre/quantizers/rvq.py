@@ -150,19 +150,42 @@ class ResidualVQ(Quantizer):
         count = check_levels(levels, len(self.codebook_sizes))
         with full_precision(z):
             residual, codes = self.in_proj(z.float()), []
+            if self._plain:
+                return self._search(residual, count)
             *coarse, last = self._first(count)
             for level in coarse:
                 codes.append(level.encode(residual))
                 residual = residual - level.values(codes[-1])
         return (*codes, last.encode(residual))
 
+    @property
+    def _plain(self) -> bool:
+        """Whether levels are codebooks and nothing else, which see rows; graphs are recorded level by level."""
+        return (not self.config.code_dim or self.config.shared) and set(self.strides) == {1} and not exporting()
+
+    @torch.no_grad()
+    def _search(self, residual: Tensor, count: int) -> tuple[Tensor, ...]:
+        """What `encode` says, of rows that are turned once and not at each level."""
+        rows, codes = residual.transpose(1, 2).reshape(-1, residual.shape[1]), []
+        *coarse, last = (level.codebook for level in self._first(count))
+        for book in coarse:
+            codes.append(book.search(rows))
+            rows = rows - book.lookup(codes[-1])
+        return tuple(each.view(residual.shape[0], residual.shape[2]) for each in (*codes, last.search(rows)))
+
     def decode(self, levels: Sequence[Tensor]) -> Tensor:
         """Latents `[B, D, F]`: the sum of what the first one or more levels look up."""
         count = check_codes(levels, self.strides)
         with full_precision(levels[0]):
-            parts = [level.decode(codes) for level, codes in zip(self._first(count), levels, strict=True)]
-            z: Tensor = self.out_proj(sum(parts[1:], parts[0]))
+            z: Tensor = self.out_proj(self._sum(levels, self._first(count)))
         return z
+
+    def _sum(self, said: Sequence[Tensor], levels: list[Level]) -> Tensor:
+        if self._plain and said[0].numel() and int(torch.stack(tuple(said)).min()) >= 0:  # none is lost
+            rows = [level.codebook.lookup(codes) for level, codes in zip(levels, said, strict=True)]
+            return sum(rows[1:], rows[0]).transpose(1, 2)
+        parts = [level.decode(codes) for level, codes in zip(levels, said, strict=True)]
+        return sum(parts[1:], parts[0])
 
     def usage(self) -> tuple[float, ...]:
         """Each level's share of entries that training used of late."""
