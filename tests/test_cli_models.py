@@ -42,8 +42,10 @@ def call(*words: str) -> int:
 
 def test_the_list_tells_what_is_here_and_whose_it_is(capfd: Captured) -> None:
     assert call("models") == 0
-    lines = capfd.readouterr().out.splitlines()
+    head, *lines = capfd.readouterr().out.splitlines()
     assert len(lines) == len(CATALOGUE)
+    assert head.split() == ["model", "state", "bitrate", "rate", "licence", "for"]
+    assert head.index("licence") == lines[0].index("MIT") and head.index("for") == lines[0].index("speech")
     assert lines[0].split() == ["pearl-24k", "bundled", "0.68–6.08", "kbps", "24", "kHz", "MIT", "speech,", "causal"]
     audiodec = next(line for line in lines if line.startswith("audiodec-48k-v1 "))
     assert "CC-BY-NC 4.0" in audiodec

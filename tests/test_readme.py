@@ -35,6 +35,8 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
     names: dict[str, object] = {"microphone": microphone, "speaker": speaker}
     exec(code, names)
     assert names["wave"].shape == speech.samples.shape  # type: ignore[attr-defined]
+    assert 24_000 <= names["part"].shape[2] < 26_000  # type: ignore[attr-defined]
+    assert nacre.read("back.wav").samples.shape == speech.samples.shape
     assert sum(wave.shape[2] for wave in speaker.played) == 24_000
     with nacre.NacReader(tmp_path / "talk.nac") as file:
         assert file.read().length == speech.samples.shape[2]

@@ -211,7 +211,7 @@ def list_models(
     """List the models that can be named, or tell all of one."""
     from . import models
     from .catalogue import CATALOGUE
-    from .display import model_details, model_rows
+    from .display import MODELS, model_details, model_rows
 
     if download and not name:
         raise InputError("say which model to download: nacre models NAME --download")
@@ -220,8 +220,10 @@ def list_models(
         models.download(chosen[0])
     if json:
         print_json([models.describe(model) for model in chosen])
+    elif name:
+        print_table(model_details(chosen[0]))
     else:
-        print_table(model_details(chosen[0]) if name else model_rows(chosen), right=() if name else (2, 3))
+        print_table([MODELS, *model_rows(chosen)], right=(2, 3))
 
 
 @app.command()

@@ -68,7 +68,7 @@ def _code(codec: CodecContract, wav: Path, rate: int) -> Coded:
     begin = time.perf_counter()
     made = encode_file(codec, wav, coded, EncodeOptions(codec.info.levels_for(rate), overwrite=True))
     middle = time.perf_counter()
-    decode_file(lambda info: codec, coded, coded.with_suffix(".wav"), DecodeOptions(overwrite=True))
+    decode_file(codec, coded, coded.with_suffix(".wav"), DecodeOptions(overwrite=True))
     end = time.perf_counter()
     share = made.bytes / wav.stat().st_size
     return Coded(

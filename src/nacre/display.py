@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # it costs a start more than most verbs do
     from .files import Outcome
     from .training.library import Listed
 
+MODELS = ("model", "state", "bitrate", "rate", "licence", "for")  # the head of the table of `nacre models`
 _EVERY = 0.1  # seconds between two looks of the progress line
 _BAR = 24  # columns
 _CONTAINERS = {

@@ -126,7 +126,7 @@ def encode_file(
 
 
 def decode_file(
-    find: Callable[[CodecInfo], CodecContract],
+    codec: CodecContract | Callable[[CodecInfo], CodecContract],
     source: Place,
     target: str | os.PathLike[str],
     options: DecodeOptions = DecodeOptions(),
@@ -134,12 +134,12 @@ def decode_file(
 ) -> Outcome:
     """Decode the `.nac` file `source` into the sound file `target`; damaged packets are listed.
 
-    In their place the codec makes up what it can (`info.conceals` frames), fades out and is silent. `find`
-    gives the codec for what the file says of its maker.
+    In their place the codec makes up what it can (`info.conceals` frames), fades out and is silent. `codec` is the
+    one that made the file, or finds it from what the file says of its maker.
     """
     with _open(source) as reader:
         info = reader.info
-        codec = find(info)
+        codec = codec if isinstance(codec, CodecContract) else codec(info)
         check_maker(codec, info)
         stretch = _Stretch.of(reader, options)
         rate = output_rate(tagged(reader.tags, RATE) or 0, info, target, options)
