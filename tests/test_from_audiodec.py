@@ -223,7 +223,7 @@ def test_weights_of_something_else_are_refused(change: str) -> None:
         given["quantizer.codebook.layers.0.embed"] = given["quantizer.codebook.layers.0.embed"].T
     else:
         voice = official("v2")[1]
-    with pytest.raises(DamagedError, match=r"missing or too many|should have shape"):
+    with pytest.raises(DamagedError, match=r"missing|unknown|should have shape"):
         from_audiodec(given, voice, CONFIGS["v1"])
 
 
@@ -237,7 +237,12 @@ def test_files_that_hold_no_weights(tmp_path: Path, capsys: pytest.CaptureFixtur
     torch.save({"model": {"generator": {"a": Hostile()}}}, tmp_path / "sly.pkl")
     (tmp_path / "torn.pkl").write_bytes(checkpoint(tmp_path / "whole.pkl", official("sym")[0]).read_bytes()[:1000])
     for name in ("evil.pkl", "sly.pkl", "torn.pkl"):
-        with pytest.raises(DamagedError, match=r"if you trust the file.*weights_only=False"):
+        word = (
+            "no file of plain weights, or damaged"
+            if name == "torn.pkl"
+            else r"if you trust the file.*weights_only=False"
+        )
+        with pytest.raises(DamagedError, match=word):
             load_audiodec(tmp_path / name)
     assert capsys.readouterr().out == ""
     torch.save({"model": {"generator": [1, 2]}}, tmp_path / "list.pkl")

@@ -127,7 +127,7 @@ def test_weights_of_something_else_are_refused(change: str) -> None:
         given["encoder"]["conv_post.weight"] = torch.zeros(32, 32, 5)
     else:
         del given["quantizer"]["quantizer_modules.0.embedding.weight"]
-    with pytest.raises(DamagedError, match=r"missing or too many|should have shape"):
+    with pytest.raises(DamagedError, match=r"missing|unknown|should have shape"):
         from_hificodec(given, small(NAME))
 
 

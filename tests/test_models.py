@@ -16,7 +16,7 @@ from small_dac import save_folder as save_hugging_face
 from small_pearl import small_pearl
 
 from nacre import DamagedError, InputError, MissingError, OnnxCodec, load, models, read
-from nacre.catalogue import CATALOGUE, Model
+from nacre.catalogue import CATALOGUE, UNPUBLISHED, Model
 from nacre.codecs import dac
 from nacre.codecs.dac import DAC
 from nacre.codecs.pearl import Pearl
@@ -187,6 +187,9 @@ def test_threads_are_torchs_only_where_they_are_named(server: Server, tmp_path: 
 def test_what_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="no model 'perl-24k'; expected a name such as pearl-24k"):
         load("perl-24k")
+    for ask in (load, models.find):
+        with pytest.raises(InputError, match=r"nobody has published weights of hac-v1\.3; train some"):
+            ask("hac-v1.3")
     with pytest.raises(MissingError, match="no address of nac-2023's weights is known; name a file that you have"):
         load("nac-2023")
     unread = Model("x", "", 1, (0, 0), (Remote("https://a.org/x"),), converter="from_nothing.load_nothing")
@@ -228,6 +231,19 @@ def test_an_export_without_graphs_loads_on_torch(tmp_path: Path) -> None:
     assert isinstance(again, DAC) and again.info == codec.info
     with pytest.raises(MissingError, match=r"no encoder.onnx"):
         load(str(tmp_path / "out"), runtime="onnx")
+
+
+def test_weights_of_another_model_are_named_with_their_file(tmp_path: Path) -> None:
+    torch.save({"encoder.a": torch.zeros(1)}, tmp_path / "odd.th")
+    with pytest.raises(DamagedError, match=r"odd.th: these are not .* nac-2023: .* missing, .* unknown$"):
+        load("nac-2023", file=tmp_path / "odd.th")
+
+
+def test_what_was_trained_at_home_may_have_an_unpublished_name(tmp_path: Path) -> None:
+    assert not UNPUBLISHED & CATALOGUE.keys()
+    codec = load_dac(save_tiny(tmp_path / "made.pth"))
+    save_folder(codec, tmp_path / "out")
+    assert load("hac-v1.3", file=tmp_path / "out").info == codec.info  # a folder says itself whose it is
 
 
 def test_the_sample_is_speech() -> None:

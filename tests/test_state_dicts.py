@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -140,7 +142,7 @@ def test_what_does_not_fit_is_refused(change: str) -> None:
         given["back.conv.bias"] = torch.zeros(3)
     else:
         given["front.conv.bias"] = torch.zeros(4)
-    word = r"front\.conv\.bias should have shape \[3\], got \[4\]" if change == "shape" else "bias missing or too many"
+    word = r"front\.conv\.bias should have shape \[3\], got \[4\]" if change == "shape" else "bias (missing|unknown)"
     with pytest.raises(DamagedError, match=rf"^these are not the weights of X: .*{word}"):
         fill(ours, taken(given, names, "X"), "X", names)
 
@@ -187,10 +189,23 @@ def test_files_folders_and_training_checkpoints_load(tmp_path: Path) -> None:
     assert same(read_weights(tmp_path, "X"), WEIGHTS)  # it goes before the pickle
 
 
+@pytest.mark.parametrize("core", ["core", "_core"])
+def test_numbers_of_numpy_beside_the_weights_do_no_harm(tmp_path: Path, core: str) -> None:
+    held = {"state_dict": WEIGHTS, "metadata": {"loss": np.float64(1.5), "step": np.int64(7)}}
+    torch.save(held, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
+    content = (tmp_path / "a.pth").read_bytes()
+    name = re.search(rb"numpy\._?core\.multiarray", content)
+    assert name
+    (tmp_path / "a.pth").write_bytes(content.replace(name[0], f"numpy.{core}.multiarray".encode()))
+    again = read_file(tmp_path / "a.pth", "X")
+    assert again["metadata"] == {"loss": 1.5, "step": 7} and same(again["state_dict"], WEIGHTS)
+
+
 def test_files_that_hold_something_else_are_refused_and_nothing_in_them_runs(tmp_path: Path) -> None:
     torch.save({"best": WEIGHTS}, tmp_path / "nested.th")
     torch.save(Hostile(), tmp_path / "hostile.pth")
     (tmp_path / "old.pth").write_bytes(pickle.dumps(Hostile(), protocol=2))
+    torch.save({"best": Path("a")}, tmp_path / "object.pth")
     (tmp_path / "page.pth").write_text("<!DOCTYPE html>")  # what the links of some checkpoints give
     (tmp_path / "noise.bin").write_bytes(b"\xff" * 100)
     for name in ("empty.th", "empty.safetensors"):
@@ -198,6 +213,15 @@ def test_files_that_hold_something_else_are_refused_and_nothing_in_them_runs(tmp
     for path in sorted(tmp_path.iterdir()):
         with pytest.raises(DamagedError, match=path.name):
             read_weights(path, "X")
+    for name, word in [
+        ("hostile.pth", r"it would run (posix|nt)\._exit when it is opened, which no weights need; do not trust it$"),
+        ("old.pth", r"it would run (posix|nt)\._exit when it is opened"),
+        ("object.pth", r"it holds pathlib\S+ as well, .* if you trust the file, .*weights_only=False"),
+        ("page.pth", "it is a web page$"),
+        ("noise.bin", "it is no checkpoint of PyTorch's$"),
+    ]:
+        with pytest.raises(DamagedError, match=word):
+            read_weights(tmp_path / name, "X")
     with pytest.raises(MissingError, match=r"no model\.safetensors or pytorch_model\.bin"):
         read_weights(tmp_path, "X")
     with pytest.raises(MissingError, match=r"no file .*none\.th; expected a file of X's weights"):

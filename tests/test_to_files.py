@@ -107,7 +107,8 @@ def test_transformers_reads_the_folder(dac: DAC, tmp_path: Path, architecture: s
     assert not told["missing_keys"] and not told["unexpected_keys"] and not told["mismatched_keys"]
     config, _ = hugging_face(codec)
     assert json.loads((tmp_path / "hf" / "config.json").read_text()) == config
+    best = {} if architecture == "dac" else {"bandwidth": model.config.target_bandwidths[-1]}  # else the least
     with torch.no_grad():
-        theirs = model.encode(torch.from_numpy(WAVE[..., :2_560])).audio_codes
+        theirs = model.encode(torch.from_numpy(WAVE[..., :2_560]), **best).audio_codes
     ours = np.stack(codec.encode(WAVE[..., :2_560]).levels, axis=1)
-    assert np.array_equal(theirs.numpy().reshape(ours.shape[0], -1, ours.shape[2])[:, : ours.shape[1]], ours)
+    assert np.array_equal(theirs.numpy().reshape(ours.shape), ours)

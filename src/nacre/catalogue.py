@@ -226,3 +226,7 @@ _MODELS = (
 )
 # fmt: on
 CATALOGUE: dict[str, Model] = {model.name: model for model in _MODELS}
+UNPUBLISHED = {  # presets whose weights nobody has given out: they are there to be trained
+    *("hac-v1.1", "hac-v1.2", "hac-v1.3", "hac-150", "soundstream-24k", "soundstream-24k-c16"),
+    *("audiodec-48k-sym-free", "audiodec-48k-asym", "audiodec-24k-v0", "audiodec-24k-v2"),
+}

@@ -216,7 +216,7 @@ def _explain_network(error: Exception, remote: Remote, stall: float) -> None:
     if isinstance(reason, broken) or (isinstance(reason, ssl.SSLError) and error is reason):
         raise _PassingError("broke the connection off") from error
     if isinstance(error, URLError):
-        raise MissingError(f"{_host(remote)} cannot be reached: {reason}; is there a network?") from error
+        raise MissingError(f"{_host(remote)} cannot be reached ({reason})") from error
     raise error  # of our own disk
 
 

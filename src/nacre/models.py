@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from .catalogue import CATALOGUE, NON_COMMERCIAL, Model
+from .catalogue import CATALOGUE, NON_COMMERCIAL, UNPUBLISHED, Model
 from .codes import CodecInfo
 from .contract import CodecContract
 from .downloads import PATIENCE, Bar, cache_folder, fetch, mirrored, unpack
@@ -64,7 +64,8 @@ def load(
         raise InputError(f"expected runtime 'onnx' or 'torch', got {runtime!r}")
     model = CATALOGUE.get(name)
     if model is None:
-        return _load_place(Path(name.removeprefix("file:")), name, runtime, threads)
+        place = file if file is not None and name in UNPUBLISHED else name.removeprefix("file:")
+        return _load_place(Path(place), name, runtime, threads)
     if model.kind == "language model":
         raise InputError(f"{name} is no codec: it packs .ecdc files; name it with --lm, beside the codec's --model")
     place = Path(file) if file is not None else _fetched(model)
@@ -141,7 +142,7 @@ def download(model: Model) -> Path:
             for member in model.members:
                 unpack(archive, member, folder / model.name / _plain(member))
         except NacreError as error:
-            raise type(error)(f"{model.name}: {error}; a file that you have does as well: {_ways(model)}") from error
+            raise type(error)(f"{model.name}: {error}; a file that you have does as well, {_ways(model)}") from error
     paths = _paths(model)
     return paths[0] if len(paths) == 1 else folder / model.name if model.members else folder
 
@@ -156,6 +157,8 @@ def announcement(model: Model) -> str:
 
 def find(name: str) -> Model:
     """The row of the catalogue of that name."""
+    if name in UNPUBLISHED:
+        raise InputError(_unpublished(name))
     if name not in CATALOGUE:
         raise InputError(f"no model {name!r} in the catalogue; did you mean {_nearest(name)}? `nacre models` lists all")
     return CATALOGUE[name]
@@ -228,7 +231,7 @@ class Shelf:
         if self._file is None and not is_here(model):
             raise InputError(
                 f"made by {name}, which is not on this machine; name it to have it downloaded: --model {name} "
-                f"(licence of its weights: {model.licence})"
+                f"(licence of its weights: {model.licence}), or a file that you have: --model {name} --from FILE"
             )
 
 
@@ -256,12 +259,18 @@ def _ways(model: Model) -> str:
 
 def _load_place(place: Path, name: str, runtime: Runtime | None, threads: int | None) -> CodecContract:
     if not place.exists():
+        if str(place) in UNPUBLISHED:
+            raise InputError(_unpublished(str(place)))
         raise InputError(
             f"no model {name!r}; expected a name such as {_nearest(name)} (see `nacre models`), a file or a folder"
         )
     if _is_export(place):
         return _load_export(place, runtime, threads)
     return _load_original(_recognised(place), place, runtime, threads, named=False)
+
+
+def _unpublished(name: str) -> str:
+    return f"nobody has published weights of {name}; train some (`nacre recipes` lists how) and name their folder"
 
 
 def _nearest(name: str) -> str:
@@ -338,4 +347,7 @@ def _read_original(model: Model, place: Path, threads: int | None) -> Any:
         read = reader(model, place, threads)
     except ImportError as error:
         raise MissingError(f"{model.name} needs torch and safetensors; pip install 'nacre[torch]'") from error
-    return read()
+    try:
+        return read()
+    except DamagedError as error:
+        raise error if str(place) in str(error) else DamagedError(f"{place}: {error}") from error

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..codecs.audiodec import DILATIONS, PRESETS, AudioDec, AudioDecConfig
 from ..codecs.audiodec_vocoder import VocoderConfig
-from ..errors import DamagedError, InputError, MissingError
+from ..errors import InputError, MissingError
 from ..nn.conv import Conv1d, ConvTranspose1d
 from .state_dicts import as_weights, check_preset, handed_back, loaded, named, read_file, unfused
 
@@ -204,14 +204,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     """The generator's state dict in a checkpoint, or in the latest of a folder."""
     if path.is_dir():
         path = _latest(path)
-    try:
-        held = read_file(path, "AudioDec", "model", "generator")
-    except DamagedError as error:
-        raise DamagedError(
-            f"{error}. A pickle that runs code is not opened; if you trust the file, load it yourself with "
-            'weights_only=False and save its ["model"]["generator"] alone'
-        ) from error
-    return as_weights(held, path)
+    return as_weights(read_file(path, "AudioDec", "model", "generator"), path)
 
 
 def _latest(folder: Path) -> Path:

@@ -132,7 +132,10 @@ def _read_package(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         fields = {ours: kwargs[theirs] for theirs, ours in _KWARGS.items() if kwargs.get(theirs) is not None}
         mirrored = list(kwargs.get("decoder_rates", kwargs["encoder_rates"][::-1]))
     except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is no checkpoint of DAC's: expected state_dict and metadata, got {error}") from error
+        got = ", ".join(sorted(map(str, held))[:3]) if isinstance(held, dict) else type(held).__name__
+        raise InputError(
+            f"{path} is no checkpoint of DAC's: expected state_dict and metadata with kwargs, got {got}"
+        ) from error
     _check_mirrored(mirrored, list(kwargs["encoder_rates"]), path)
     fields.setdefault("latent", fields["encoder_dim"] << len(fields["strides"]))
     return fields, weights

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -29,6 +30,12 @@ AnyCodec = TypeVar("AnyCodec", bound=Codec)
 Spelling = Literal["old", "new", "plain"]  # of weight norm: as before torch 2, as since then, or multiplied out
 FILES = ("model.safetensors", "pytorch_model.bin")  # in a folder as Hugging Face keeps it
 CLOSE = 1e-3  # how far a constant may be from ours: Fourier bases of 32 bits are off by 1e-4
+_SCALAR = np.float64(0).__reduce__()[0]  # how numpy's numbers are pickled
+_NUMBERS: list[Any] = [  # which checkpoints keep beside weights; they run nothing
+    *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?")),
+]
 _UNREADABLE = (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError)
 
 
@@ -50,13 +57,36 @@ def read_file(path: str | Path, whose: str, *nests: str) -> Any:
     if not found.is_file():
         raise MissingError(f"no file {found}; expected a file of {whose}'s weights, or a folder with {FILES[0]}")
     try:
-        held = load_file(found) if found.suffix == ".safetensors" else torch.load(found, "cpu", weights_only=True)
+        with torch.serialization.safe_globals(_NUMBERS):
+            held = load_file(found) if found.suffix == ".safetensors" else torch.load(found, "cpu", weights_only=True)
     except _UNREADABLE as error:
-        word = str(error).partition("\n")[0]
+        word = "it is a web page" if _is_page(found) else _word(str(error))
         raise DamagedError(f"{found} is no file of plain weights, or damaged: {word}") from error
     for nest in nests:
         held = held[nest] if isinstance(held, dict) and isinstance(held.get(nest), dict) else held
     return held
+
+
+def _is_page(path: Path) -> bool:
+    """Whether a file is what some links give instead of a checkpoint."""
+    with path.open("rb") as file:
+        return file.read(1) == b"<"
+
+
+def _word(error: str) -> str:
+    """What torch or safetensors mean, in a line; what to do where a file holds more than they open."""
+    blocked = re.search(r"unsupported GLOBAL ([\w.]+) whose module", error)
+    if blocked:
+        return f"it would run {blocked[1]} when it is opened, which no weights need; do not trust it"
+    named = re.search(r"Unsupported (?:global|class|type)[^:]*: (?:GLOBAL )?([\w.]+)", error)
+    if named:
+        return (
+            f"it holds {named[1]} as well, which may run code and is not opened; if you trust the file, load it "
+            "yourself with torch.load(..., weights_only=False) and save the state dict alone"
+        )
+    if "Unsupported operand" in error or "invalid load key" in error:
+        return "it is no checkpoint of PyTorch's"
+    return error.strip().partition("\n")[0]
 
 
 def read_weights(path: str | Path, whose: str, *nests: str) -> dict[str, Tensor]:
@@ -118,9 +148,10 @@ def taken(given: Mapping[str, Tensor], names: Mapping[str, str], whose: str) -> 
     parts = {ours: _parts(theirs) for ours, theirs in names.items()}
     expected = {name for each in parts.values() for name in each}
     given = _apart(given, expected)
-    odd = sorted(expected ^ given.keys())
-    if odd:
-        raise DamagedError(f"these are not the weights of {whose}: {', '.join(odd[:5])} missing or too many")
+    odd = {"missing": sorted(expected - given.keys()), "unknown": sorted(given.keys() - expected)}
+    if any(odd.values()):
+        words = [f"{_some(names)} {word}" for word, names in odd.items() if names]
+        raise DamagedError(f"these are not the weights of {whose}: {', '.join(words)}")
     ours = {}
     for key, each in parts.items():
         tensors = [given[name].detach() for name in each]
@@ -129,6 +160,11 @@ def taken(given: Mapping[str, Tensor], names: Mapping[str, str], whose: str) -> 
         tensor = torch.cat(tensors) if len(tensors) > 1 else tensors[0]
         ours[key] = tensor.float() if tensor.is_floating_point() else tensor
     return ours
+
+
+def _some(names: list[str]) -> str:
+    """The first few of `names`, and how many more."""
+    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
 
 
 def fill(model: nn.Module, ours: Mapping[str, Tensor], whose: str, names: Mapping[str, str] | None = None) -> None:
