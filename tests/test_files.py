@@ -16,8 +16,9 @@ import pytest
 import nacre
 from nacre import CodecInfo, DecodeOptions, EncodeOptions, OnnxCodec, decode_file, encode_file
 from nacre.audio import RawFormat, read, write
+from nacre.container.nac import Damage
 from nacre.errors import DamagedError, InputError
-from nacre.files import check_maker, check_target, tagged
+from nacre.files import check_maker, check_target, describe, tagged
 
 RATES = (8000, 16000, 22050, 24000, 44100, 48000)
 
@@ -184,6 +185,13 @@ def test_a_flipped_bit_costs_one_packet(codec: OnnxCodec, coded: Path, tmp_path:
     assert found[:, :, start:silent].any() and not found[:, :, silent:stop].any()
     assert np.array_equal(found[:, :, :start], whole[:, :, :start])
     assert np.array_equal(found[:, :, after:], whole[:, :, after:])
+
+
+def test_damage_is_told_in_a_sentence() -> None:
+    one, many = Damage(2, 1.9867, 1.0, "damaged"), Damage(3, 2.99, 7.004, "damaged or missing", 7)
+    assert describe(one) == "packet 2 at 1.99 s: damaged; 1.00 s of sound are lost"
+    assert describe(many) == "packets 3 to 9 at 2.99 s: damaged or missing; 7.00 s of sound are lost"
+    assert describe(Damage(5, 5.0, 0.0, "it was repaired")) == "packet 5 at 5.00 s: it was repaired"
 
 
 def test_damage_keeps_the_length_at_other_rates(codec: OnnxCodec, tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_a_summary_tells_what_the_file_holds(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[40000] ^= 1
     (damage,) = nac.summary(bytes(data)).damage
-    assert (damage.packet, damage.seconds, damage.reason) == (53, 1.0, "the packet is damaged")
+    assert (damage.packet, damage.seconds, damage.reason) == (53, 1.0, "damaged")
     assert damage.start == 53 - 0.02
     assert nac.summary(packed(random_codes(ODD, 1, 0))).bitrate == 0
 

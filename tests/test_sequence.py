@@ -13,7 +13,9 @@ from test_source import Pipe
 
 from nacre.codes import CodecInfo, Codes
 from nacre.container.header import parse_header
+from nacre.container.packets import full_tag, last_tag, pack_raw, seal
 from nacre.container.reader import NacReader
+from nacre.container.sequence import MOST_DAMAGE
 from nacre.errors import DamagedError
 
 
@@ -97,9 +99,47 @@ def test_missing_and_foreign_bytes_leave_the_rest_in_its_place(calm: int, pipe: 
         assert 1 <= check_pieces(pieces, codes, full) <= 5
         assert [piece.start for piece in pieces] == list(range(0, 900, full))
         assert sum(piece.length for piece in pieces) == reader.length == codes.length
-        assert [damage.packet for damage in reader.damage if damage.seconds] == [
+        runs = [range(place.packet, place.packet + place.packets) for place in reader.damage if place.seconds]
+        assert [number for run in runs for number in run] == [
             piece.start // full for piece in pieces if piece.lost is not None
         ]
+
+
+def of_lost_packets(count: int, kept: int) -> bytes:
+    """A file without seek table of `count` packets, all but every `kept`-th lost before it was written."""
+    header = parse_header(packed(random_codes(PEARL, 1, 1)))
+    whole = pack_raw(random_codes(PEARL, 1, header.packet_frames))
+    parts = [header.packed]
+    for n in range(count):
+        there = n % kept == kept - 1
+        parts.append(seal(full_tag(None if there else 0), whole if there else b"", header, n))
+    total = PEARL.span(0, count * header.packet_frames)
+    return b"".join([*parts, seal(last_tag(header, count, 0, total, None), b"", header, count)])
+
+
+def test_a_run_of_lost_packets_is_told_once() -> None:
+    pieces, reader = read(of_lost_packets(50, kept=20))
+    assert sum(piece.lost is not None for piece in pieces) == 48
+    lost = [(place.packet, place.packets) for place in reader.damage if place.seconds]
+    assert lost == [(0, 19), (20, 19), (40, 10)]
+    second = reader.damage[1]
+    assert second.seconds == pytest.approx(sum(piece.length for piece in pieces[20:39]) / PEARL.sample_rate)
+    assert second.start == pytest.approx(sum(piece.length for piece in pieces[:20]) / PEARL.sample_rate)
+    told = list(reader.damage)
+    reader.seek(0.0)
+    assert sum(piece.lost is not None for piece in reader.packets()) == 48
+    assert reader.damage == told  # heard twice, told once
+
+
+def test_not_every_one_of_many_places_is_told() -> None:
+    count = 2 * MOST_DAMAGE + 50
+    pieces, reader = read(of_lost_packets(count, kept=2))
+    assert len(reader.damage) == MOST_DAMAGE
+    assert sum(place.seconds for place in reader.damage) == pytest.approx(
+        sum(piece.length for piece in pieces if piece.lost is not None) / PEARL.sample_rate
+    )
+    last = reader.damage[-1]
+    assert "not listed" in last.reason and last.packet + last.packets >= count - 1
 
 
 def test_a_zeroed_stretch_is_silence_of_the_right_length() -> None:

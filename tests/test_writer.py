@@ -138,4 +138,4 @@ def test_lost_packets_stay_lost() -> None:
     assert len(data) < len(packed(replace(codes, lost=None), raw=True)) - 100
     assert nac.read(data) == codes
     (damage,) = nac.summary(data).damage
-    assert (damage.packet, damage.reason) == (1, "the packet was lost before the file was written")
+    assert (damage.packet, damage.reason) == (1, "lost before the file was written")

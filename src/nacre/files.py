@@ -222,7 +222,8 @@ class _Stretch:
 def describe(place: Damage) -> str:
     """A sentence about a damaged place."""
     lost = f"; {place.seconds:.2f} s of sound are lost" if place.seconds else ""
-    return f"packet {place.packet} at {place.start:.2f} s: {place.reason}{lost}"
+    last = f"s {place.packet} to {place.packet + place.packets - 1}" if place.packets > 1 else f" {place.packet}"
+    return f"packet{last} at {place.start:.2f} s: {place.reason}{lost}"
 
 
 def tagged(tags: Mapping[str, str], key: str) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,17 +16,20 @@ from .recover import Finder, reach, repair_last
 from .source import Source
 from .varint import Cursor
 
+MOST_DAMAGE = 1000  # places that are told one by one: a file of 4 bytes a packet must not fill the memory with words
 _NO_LAST = "the file ends before its last packet; what is there was read"
+_MORE = "so much is damaged from here on that it is not listed"
 
 
 @dataclass(frozen=True)
 class Damage:
     """Something in a file that is not as it was written."""
 
-    packet: int  # number of the packet
+    packet: int  # number of the packet, the first of `packets`
     start: float  # seconds
     seconds: float  # of audio lost, 0 when nothing was
     reason: str
+    packets: int = 1  # damaged alike, in a row
 
 
 class Sequence:
@@ -51,7 +54,7 @@ class Sequence:
         """The codes of the next packet, None after the last."""
         if self._gap:
             self._gap -= 1
-            return self._lost(self.header.packet_frames, "the packet is damaged or missing")
+            return self._lost(self.header.packet_frames, "damaged or missing")
         if self._over:
             return None
         self._skip_copies()
@@ -92,7 +95,7 @@ class Sequence:
 
     def _decode(self, packet: Packet, payload: bytes) -> Codes:
         if packet.lost:
-            return self._lost(packet.frames, "the packet was lost before the file was written")
+            return self._lost(packet.frames, "lost before the file was written")
         if self._tables is None and packet.coded:
             self._tables = priors.tables(self.header.info, self.header.prior)
         try:
@@ -142,10 +145,18 @@ class Sequence:
         )
 
     def _report(self, seconds: float, reason: str, at: float | None = None) -> None:
-        start = begin(self.header, self.number) / self.header.info.sample_rate if at is None else at
-        damage = Damage(self.number, start, seconds, reason)
-        if damage not in self.damage:
-            self.damage.append(damage)
+        number, told = self.number, self.damage
+        if any(0 <= number - place.packet < place.packets and place.reason in (reason, _MORE) for place in told):
+            return  # heard before, and sought back to
+        last = told[-1] if told else None
+        if last is not None and seconds and last.reason == reason and number == last.packet + last.packets:
+            told[-1] = replace(last, seconds=last.seconds + seconds, packets=last.packets + 1)
+        elif last is None or len(told) < MOST_DAMAGE:
+            start = begin(self.header, number) / self.header.info.sample_rate if at is None else at
+            told.append(Damage(number, start, seconds, reason))
+        else:
+            packets = max(last.packets, number - last.packet + 1)
+            told[-1] = replace(last, seconds=last.seconds + seconds, reason=_MORE, packets=packets)
 
     def _recover(self) -> Codes | None:
         """What to give out where no whole packet stands."""
@@ -173,7 +184,7 @@ class Sequence:
     def _recover_by_index(self, index: Index) -> Codes | None:
         header = self.header
         if self.number < index.count:
-            piece = self._lost(header.packet_frames, "the packet is damaged")
+            piece = self._lost(header.packet_frames, "damaged")
             self.source.jump(index.offset(self.number))
             return piece
         self._over = True
