@@ -56,14 +56,20 @@ with audio.AudioWriter(sys.argv[1], 24000) as writer:
         writer.write(np.zeros((1, 2400), np.float32))
 """
     process = subprocess.Popen(
-        script(code, str(tmp_path / f"a.{suffix}")), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        script(code, str(tmp_path / f"a.{suffix}")),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
     )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"writing\n"
-    time.sleep(0.1)
-    assert len(list(tmp_path.iterdir())) == 1
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"writing\n"
+        time.sleep(0.1)
+        assert len(list(tmp_path.iterdir())) == 1
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()  # or it would write until the disk is full
     assert b"KeyboardInterrupt" in said
     assert list(tmp_path.iterdir()) == []
 
