@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nacre import InputError
-from nacre.atomic import WholeFile
+from nacre.atomic import WholeFile, write_whole
 
 
 def test_it_appears_when_kept(tmp_path: Path) -> None:
@@ -30,6 +30,15 @@ def test_a_block_keeps_what_it_wrote_unless_it_fails(tmp_path: Path) -> None:
         file.write(b"half")
         1 / 0  # noqa: B018
     assert [path.name for path in tmp_path.iterdir()] == ["a"] and (tmp_path / "a").read_bytes() == b"all of it"
+
+
+def test_bytes_are_written_at_once(tmp_path: Path) -> None:
+    write_whole(tmp_path / "a", b"first")
+    with pytest.raises(InputError, match="exists"):
+        write_whole(tmp_path / "a", b"second")
+    assert (tmp_path / "a").read_bytes() == b"first"
+    write_whole(tmp_path / "a", b"second", overwrite=True)
+    assert (tmp_path / "a").read_bytes() == b"second" and len(list(tmp_path.iterdir())) == 1
 
 
 def test_nothing_is_left_when_dropped(tmp_path: Path) -> None:

@@ -84,3 +84,9 @@ class WholeFile:
 
     def _sorry(self, error: Exception) -> InputError:
         return InputError(f"{self.name} cannot be written: {getattr(error, 'strerror', None) or error}")
+
+
+def write_whole(path: str | os.PathLike[str], data: bytes, overwrite: bool = False) -> None:
+    """All of `data` at `path`, or nothing."""
+    with WholeFile(path, overwrite) as file:
+        file.write(data)

@@ -12,7 +12,7 @@ from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any, cast
 
-from .atomic import WholeFile
+from .atomic import write_whole
 from .codes import CodecInfo, Codes
 from .container import legacy, nac
 from .container.reader import NacReader
@@ -81,7 +81,7 @@ def convert_file(
         with NacWriter(target, codes.info, len(codes.levels), tags, overwrite=overwrite) as writer:
             writer.write(codes)
     elif kind == "dac":
-        _write(target, legacy.write_dac(codes, _dac_metadata(tags)), overwrite)
+        _put(target, legacy.write_dac(codes, _dac_metadata(tags)), overwrite)
         kept.add(LOUDNESS)
     else:
         writers: dict[str, Callable[[Codes], bytes]] = {
@@ -89,7 +89,7 @@ def convert_file(
             "lyra": legacy.write_lyra,
             "nac0": legacy.write_nac0,
         }
-        _write(target, writers[kind](codes), overwrite)
+        _put(target, writers[kind](codes), overwrite)
     dropped = tuple(sorted(set(tags) - kept))
     name, levels = codes.info.name, len(codes.levels)
     return Moved(os.fspath(source), os.fspath(target), kind, name, levels, codes.seconds, dropped)
@@ -195,10 +195,8 @@ def _dac_metadata(tags: Mapping[str, str]) -> dict[str, object]:
     return fields | ({"input_db": loudness} if loudness else {})
 
 
-def _write(target: str | os.PathLike[str], data: bytes, overwrite: bool) -> None:
-    """All of `data` or nothing: a file appears under its name when it is whole."""
+def _put(target: str | os.PathLike[str], data: bytes, overwrite: bool) -> None:
     if target == "-":
         sys.stdout.buffer.write(data)
-        return
-    with WholeFile(target, overwrite) as file:
-        file.write(data)
+    else:
+        write_whole(target, data, overwrite)

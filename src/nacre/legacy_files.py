@@ -18,7 +18,7 @@ from typing import Protocol, cast
 
 import numpy as np
 
-from .atomic import WholeFile
+from .atomic import write_whole
 from .audio import AudioWriter, RawFormat, Resampler, open_audio
 from .codes import CodecInfo, Codes
 from .container import legacy
@@ -96,17 +96,14 @@ def encode_file(
     with open_audio(source, rate, channels, options.pcm) as reader:
         if whole:
             sound = reader.read()
-            data, levels, seconds = (
-                _dac_of(codec, sound.samples, sound.sample_rate, options),
-                options.levels,
-                sound.duration,
-            )
+            data = _dac_of(codec, sound.samples, sound.sample_rate, options)
+            levels, seconds = options.levels, sound.duration
         else:
             codes = _coded(codec, reader.blocks(BLOCK_SECONDS), options.levels, reader.duration, progress)
             model = None if speaks is None else speaks(name)
             data = legacy.write_lyra(codes) if suffix == ".lyra" else legacy.write_ecdc(codes, model)
             levels, seconds = len(codes.levels), codes.seconds
-        _write(target, data, options.overwrite)
+        write_whole(target, data, options.overwrite)
         mixed = 0 if whole or reader.source_channels == codec.info.channels else reader.source_channels
         return Outcome(
             source=source,
@@ -263,8 +260,3 @@ def _dac_sound(codec: CodecContract, data: bytes, levels: int) -> tuple[Wave, in
             f"this .dac holds {len(wave)} sounds of one length, and a sound file holds one; decode it in Python"
         )
     return wave, rate
-
-
-def _write(target: str, data: bytes, overwrite: bool) -> None:
-    with WholeFile(target, overwrite) as file:
-        file.write(data)
