@@ -8,7 +8,7 @@ import torch
 from audiodec_reference import Weights, autoencoder, vocoder
 
 from nacre.codecs.audiodec import AudioDec, AudioDecConfig
-from nacre.codecs.audiodec_vocoder import VocoderConfig
+from nacre.codecs.audiodec_vocoder import GeneratorConfig
 from nacre.converters.from_audiodec import from_audiodec
 
 CONFIG = AudioDecConfig(width=2, decoder_width=2, latent=8, levels=3, codebook_size=32)
@@ -17,9 +17,9 @@ CONFIGS = {
     "asym": replace(CONFIG, decoder_width=3),
     "c16": replace(CONFIG, strides=(2, 4, 5, 8), levels=5),
     "activated": replace(CONFIG, activated=True),
-    "v0": replace(CONFIG, vocoder=VocoderConfig((3, 7, 11), 1, width=32)),
-    "v1": replace(CONFIG, vocoder=VocoderConfig((11,), 3, width=32)),
-    "v2": replace(CONFIG, vocoder=VocoderConfig((3,), 3, width=32)),
+    "v0": replace(CONFIG, vocoder=GeneratorConfig((3, 7, 11), 1, width=32)),
+    "v1": replace(CONFIG, vocoder=GeneratorConfig((11,), 3, width=32)),
+    "v2": replace(CONFIG, vocoder=GeneratorConfig((3,), 3, width=32)),
 }
 
 

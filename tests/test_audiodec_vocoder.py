@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nacre import InputError
-from nacre.codecs.audiodec_vocoder import Standard, Vocoder, VocoderConfig
+from nacre.codecs.audiodec_vocoder import Generator, GeneratorConfig, Standard
 from nacre.nn.blocks import Mean
 from nacre.nn.conv import Conv1d, ConvTranspose1d
 from nacre.nn.weight_norm import fuse
@@ -17,21 +17,21 @@ from nacre.nn.weight_norm import fuse
 SCALES = (3, 2)
 
 
-def small(config: VocoderConfig) -> Vocoder:
+def small(config: GeneratorConfig) -> Generator:
     torch.manual_seed(0)
-    vocoder = fuse(Vocoder(config, 4, SCALES).eval())
+    vocoder = fuse(Generator(config, 4, SCALES).eval())
     for parameter in vocoder.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     return vocoder
 
 
-CONFIGS = [VocoderConfig((3, 5), 1, width=8), VocoderConfig((5,), 3, width=8), VocoderConfig((3,), 1, width=8)]
+CONFIGS = [GeneratorConfig((3, 5), 1, width=8), GeneratorConfig((5,), 3, width=8), GeneratorConfig((3,), 1, width=8)]
 
 
 @pytest.mark.parametrize("config", CONFIGS)
 @settings(max_examples=10)
 @given(chunks=few, seed=st.integers(0, 9))
-def test_chunks_are_the_whole(config: VocoderConfig, chunks: list[int], seed: int) -> None:
+def test_chunks_are_the_whole(config: GeneratorConfig, chunks: list[int], seed: int) -> None:
     x = torch.randn(2, 4, sum(chunks), generator=torch.Generator().manual_seed(seed))
     assert_streams(small(config), x, chunks, atol=1e-5)
 
@@ -62,7 +62,7 @@ def test_one_group_averages_its_kernels() -> None:
 
 
 def test_weights_are_normalised_and_start_at_their_own_size() -> None:
-    vocoder = Vocoder(CONFIGS[1], 4, SCALES)
+    vocoder = Generator(CONFIGS[1], 4, SCALES)
     layers = [layer for layer in vocoder.modules() if isinstance(layer, Conv1d | ConvTranspose1d)]
     assert len(layers) == 1 + 2 + 2 * 7 + 1
     assert all("weight" in layer.parametrizations for layer in layers)
@@ -84,4 +84,4 @@ def test_statistics_are_taken_off() -> None:
 @pytest.mark.parametrize(("kernels", "groups"), [((), 1), ((3, 7), 3)])
 def test_kernels_and_groups_exclude_each_other(kernels: tuple[int, ...], groups: int) -> None:
     with pytest.raises(InputError, match="several kernels or one in several groups"):
-        VocoderConfig(kernels, groups)
+        GeneratorConfig(kernels, groups)

@@ -29,7 +29,7 @@ from ..nn.state import State
 from ..nn.weight_norm import normalise
 from ..quantizers.codebook import CodebookConfig
 from ..quantizers.rvq import ResidualVQ, ResidualVQConfig
-from .audiodec_vocoder import Vocoder, VocoderConfig
+from .audiodec_vocoder import Generator, GeneratorConfig
 from .base import Codec
 
 DILATIONS = (1, 3, 9)  # of the residual units of a stage
@@ -49,7 +49,7 @@ class AudioDecConfig:
     levels: int = 8
     codebook_size: int = 1024
     activated: bool = False  # symAAD: ELU around the stages, tanh at the end, weight norm
-    vocoder: VocoderConfig | None = None  # a decoder of the HiFi-GAN kind instead
+    vocoder: GeneratorConfig | None = None  # a decoder of the HiFi-GAN kind instead
 
     @property
     def hop(self) -> int:
@@ -58,7 +58,7 @@ class AudioDecConfig:
 
 
 _SYM = AudioDecConfig()
-_V0, _V1, _V2 = VocoderConfig((3, 7, 11), 1), VocoderConfig(), VocoderConfig((3,))
+_V0, _V1, _V2 = GeneratorConfig((3, 7, 11), 1), GeneratorConfig(), GeneratorConfig((3,))
 PRESETS = {
     "audiodec-48k-sym": _SYM,
     "audiodec-48k-sym-free": _SYM,  # symAD*: the second stage of its training holds nothing
@@ -101,7 +101,7 @@ class AudioDec(Codec):
         self.decoder: Chain = (
             Chain(*_decoder(config))
             if config.vocoder is None
-            else Vocoder(config.vocoder, config.latent, config.strides[::-1])
+            else Generator(config.vocoder, config.latent, config.strides[::-1])
         )
         if config.activated:
             normalise(self.encoder)

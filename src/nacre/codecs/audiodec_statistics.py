@@ -21,7 +21,7 @@ from ..atomic import WholeFile
 from ..contract import Wave
 from ..errors import DamagedError, InputError, MissingError
 from .audiodec import AudioDec
-from .audiodec_vocoder import Vocoder
+from .audiodec_vocoder import Generator
 
 ANALYSER_KEY = "nacre.analyser"  # where the file's metadata says whose statistics these are
 LEAST_SCALE = 1e-7  # a feature that varies less does not vary, and is left at its size
@@ -81,7 +81,7 @@ def measure(codec: AudioDec, waves: Iterable[Wave]) -> Statistics:
 
 def standardise(codec: AudioDec, statistics: Statistics) -> None:
     """Give `statistics` to the vocoder of `codec`, with whose weights they are kept from then on."""
-    if not isinstance(codec.decoder, Vocoder):
+    if not isinstance(codec.decoder, Generator):
         raise InputError(f"{codec.info.name} has no vocoder to give statistics to; only v0, v1, v2 and v3 take any")
     standard = codec.decoder.standard
     if statistics.mean.shape != standard.mean.shape:

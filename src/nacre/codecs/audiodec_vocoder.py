@@ -25,7 +25,7 @@ SLOPE, LAST_SLOPE = 0.1, 0.01  # of the leaky ReLUs inside, and of the one befor
 
 
 @dataclass(frozen=True)
-class VocoderConfig:
+class GeneratorConfig:
     """Sizes of a vocoder. The defaults are AudioDec's v1."""
 
     kernels: tuple[int, ...] = (11,)  # of the residual blocks of a stage; more than one stand side by side
@@ -38,10 +38,10 @@ class VocoderConfig:
             raise InputError(f"a stage has several kernels or one in several groups, got {self}")
 
 
-class Vocoder(Chain):
+class Generator(Chain):
     """Latents `[B, D, F]` to samples `[B, 1, F * hop]`; `scales` are the strides, the first next to the latents."""
 
-    def __init__(self, config: VocoderConfig, latent: int, scales: tuple[int, ...]) -> None:
+    def __init__(self, config: GeneratorConfig, latent: int, scales: tuple[int, ...]) -> None:
         super().__init__(Standard(latent), *_layers(config, latent, scales))
         normalise(self)
 
@@ -81,7 +81,7 @@ class Copies(nn.Module):
         return x.repeat(1, self.count, 1)
 
 
-def _layers(config: VocoderConfig, latent: int, scales: tuple[int, ...]) -> Iterator[nn.Module]:
+def _layers(config: GeneratorConfig, latent: int, scales: tuple[int, ...]) -> Iterator[nn.Module]:
     width = config.width
     yield CausalConv1d(latent, width, KERNEL)
     for scale in scales:
@@ -94,7 +94,7 @@ def _layers(config: VocoderConfig, latent: int, scales: tuple[int, ...]) -> Iter
     yield nn.Tanh()
 
 
-def _fusion(config: VocoderConfig, width: int) -> nn.Module:
+def _fusion(config: GeneratorConfig, width: int) -> nn.Module:
     """One block on copies of the channels, mixed again; or several blocks of different kernels, averaged."""
     if config.groups == 1:
         return Mean([Chain(*_block(config, width, kernel)) for kernel in config.kernels])
@@ -103,7 +103,7 @@ def _fusion(config: VocoderConfig, width: int) -> nn.Module:
     return Chain(Copies(config.groups), *_block(config, wide, config.kernels[0]), mix)
 
 
-def _block(config: VocoderConfig, width: int, kernel: int) -> Iterator[Residual]:
+def _block(config: GeneratorConfig, width: int, kernel: int) -> Iterator[Residual]:
     for dilation in config.dilations:
         yield Residual(
             Chain(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..codecs.audiodec import DILATIONS, PRESETS, AudioDec, AudioDecConfig
-from ..codecs.audiodec_vocoder import VocoderConfig
+from ..codecs.audiodec_vocoder import GeneratorConfig
 from ..errors import InputError, MissingError
 from ..nn.conv import Conv1d, ConvTranspose1d
 from .state_dicts import as_weights, check_preset, handed_back, loaded, named, read_file, unfused
@@ -124,7 +124,7 @@ def _units(side: str, place: int, theirs: str) -> Iterator[tuple[str, str]]:
         yield f"{side}.{place + unit}.body.3", f"{theirs}.res_units.{unit}.conv2"
 
 
-def _vocoder(config: VocoderConfig, stages: int) -> Iterator[tuple[str, str]]:
+def _vocoder(config: GeneratorConfig, stages: int) -> Iterator[tuple[str, str]]:
     yield "decoder.0", VOCODER
     yield "decoder.1", f"{VOCODER}.input_conv.conv"
     for stage in range(stages):
@@ -139,7 +139,7 @@ def _vocoder(config: VocoderConfig, stages: int) -> Iterator[tuple[str, str]]:
     yield f"decoder.{3 * stages + 3}", f"{VOCODER}.output_conv.conv"
 
 
-def _block(config: VocoderConfig, ours: str, first: int, theirs: str) -> Iterator[tuple[str, str]]:
+def _block(config: GeneratorConfig, ours: str, first: int, theirs: str) -> Iterator[tuple[str, str]]:
     for unit in range(len(config.dilations)):
         for layer, name in ((1, "convs1"), (3, "convs2")):
             yield f"{ours}.{first + unit}.body.{layer}", f"{theirs}.{name}.{unit}.conv"

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..codecs.audiodec import AudioDec
 from ..codecs.audiodec_statistics import measure, standardise
-from ..codecs.audiodec_vocoder import Vocoder
+from ..codecs.audiodec_vocoder import Generator
 from ..codecs.base import Codec
 from ..errors import InputError, MissingError
 from ..quantizers.ddp import share_first
@@ -158,7 +158,7 @@ def _train_stage(job: _Job, recipe: Recipe, out: Path, start: str | Path | None)
         with closing(journal):
             for sentence in (*_opening(recipe, material, fresh=not (start or checkpoint)), *absent, *notes):
                 bar.say(sentence)
-            if notes and isinstance(codec, AudioDec) and isinstance(codec.decoder, Vocoder):
+            if notes and isinstance(codec, AudioDec) and isinstance(codec.decoder, Generator):
                 bar.say(f"the vocoder is given statistics of {_give_statistics(codec, material.batches.crops)} crops")
             trainer = Trainer(recipe, codec, material, accelerator)
             seed_all(recipe.seed + 1 + accelerator.process_index)  # built alike, trained each on other draws
