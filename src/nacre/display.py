@@ -129,7 +129,7 @@ def kbps(bitrate: float) -> str:
 def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The lines of `nacre info`, from what `contents.summarise` found."""
     s = summary
-    packets = f" in {s['packets']} packets" if "packets" in s else ""
+    packets = f" in {s['packets']} packet{'s' * (s['packets'] != 1)}" if "packets" in s else ""
     saved = f"; the codes alone, packed plainly: {kbps(s['nominal_bitrate'])}"
     rows = [
         ("file", s["file"]),
