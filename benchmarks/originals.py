@@ -267,6 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     def clock() -> float:
         return time.process_time() if chosen.began is None else time.monotonic() - chosen.began
 
+    torch = import_module("torch")
     aside = clock()
     if chosen.side == THEIRS:
         stand_in_for_torchaudio()  # is not the package's to pay for
@@ -274,7 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     import_module("nacre.converters.from_safetensors" if chosen.side == OURS else ORIGINALS[chosen.name].module)
     imported = clock() - aside
     coder = open_side(chosen.name, chosen.folder, chosen.side)
-    import_module("torch").set_num_threads(chosen.threads)
+    torch.set_num_threads(chosen.threads)
     loaded = clock() - aside
     wave = sound(coder.sample_rate, chosen.seconds)
     coder.decode(coder.encode(wave))
