@@ -94,14 +94,13 @@ def parts(folder: Path) -> list[str]:
 
 
 def start(folder: Path, *words: str, **how: Any) -> subprocess.Popen[bytes]:
-    """`nacre WORDS` that Ctrl-C can reach even where this test runs in the background."""
-    return subprocess.Popen(
-        [*NACRE, *words],
-        cwd=folder,
-        stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        **how,
-    )
+    """`nacre WORDS` that signals can reach even where this test runs in the background, or under nohup."""
+    return subprocess.Popen([*NACRE, *words], cwd=folder, stderr=subprocess.PIPE, preexec_fn=listen_to_signals, **how)
+
+
+def listen_to_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -147,7 +146,7 @@ def test_an_interrupt_while_nacre_loads_shows_no_traceback() -> None:
         "sys.meta_path.insert(0, Slow())\n"
         "main()\n"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, preexec_fn=listen_to_signals)
     assert (said.returncode, said.stdout, said.stderr) == (-signal.SIGINT, b"", b"")  # a shell says 130
 
 
