@@ -30,11 +30,9 @@ CLIPS = Path(__file__).resolve().parents[2] / "shared" / "dev-set" / "speech"
 BITRATES = (1_500, 3_000, 6_000, 12_000)  # bit/s
 METRICS = ("pesq_wb", "stoi", "estoi", "mel_distance")  # what is measured: minutes, where ViSQOL takes an hour
 SHOWN = (*METRICS, "visqol_speech", "si_sdr")  # columns, where measured
-EXPLAINED = (
-    "Means and half of their 95 % bootstrap intervals over clips; kbps are bits on disk: whole .nac files, packets of "
-    "others without a container."
-)
-BEGIN, END = "<!-- peers: made by benchmarks/peers.py -->", "<!-- /peers -->"
+EXPLAINED = "means ± half of their 95 % bootstrap intervals; kbps are bits on disk, others' packets without a container"
+MORE = "more in [docs/pearl.md](docs/pearl.md)"
+BEGIN, END = "<!-- peers -->", "<!-- /peers -->"
 
 
 def present() -> list[str]:
@@ -64,11 +62,12 @@ def cell(mean: Interval | None, places: int) -> str:
 
 
 def text(report: Report) -> str:
-    """The table, and below it what it is of."""
+    """The command, what the table is of, and the table."""
     weights = [f"{each.label} {each.digest[:8]}" for each in report.campaign.entrants if not each.baseline]
-    said = f"{headline(report)}. {EXPLAINED}" + (f" Weights: {', '.join(weights)}." if weights else "")
+    of = f"weights {', '.join(weights)}; " if weights else ""
+    said = f"`python benchmarks/peers.py --readme README.md`: {headline(report)}; {EXPLAINED}; {of}{MORE}"
     lines = as_markdown(table(report)).replace("\\*\\*", "**")  # bold is meant
-    return f"{lines}\n\n{said}"
+    return f"{said}\n\n{lines}"
 
 
 def put_into(page: Path, words: str) -> None:

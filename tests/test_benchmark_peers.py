@@ -45,5 +45,5 @@ def test_one_command_makes_the_table(tmp_path: Path) -> None:
         mean = row["means"]["stoi"]
         reach = (mean["high"] - mean["low"]) / 2
         assert f"| {name} | {row['kbps']:.2f} | {mean['mean']:.3f} ± {reach:.3f} |" in done.stdout
-    assert len(rows) == 2 and "1 codec on 2 clips, 3 s of sound." in done.stdout
+    assert len(rows) == 2 and "1 codec on 2 clips, 3 s of sound; means" in done.stdout
     assert (tmp_path / "out" / "report.html").is_file()
