@@ -164,7 +164,7 @@ def _rating_differences(scores: Sequence[Score]) -> list[Difference]:
     """Every pair of conditions, over the listeners that judged both, with a permutation test."""
     pairs = [(first, second, _both(first, second)) for first, second in combinations(scores, 2)]
     pairs = [pair for pair in pairs if pair[2]]
-    tests = [compare(*zip(*both, strict=True)).p for _, _, both in pairs]
+    tests = [compare([one for one, _ in both], [other for _, other in both]).p for _, _, both in pairs]
     made = []
     for (first, second, both), p, corrected in zip(pairs, tests, holm(tests), strict=True):
         gaps = [one - other for one, other in both]
