@@ -199,6 +199,19 @@ def test_a_search_sees_entries_that_have_changed(change: Callable[[Codebook], No
     assert untouched.search(x) == 2
 
 
+def test_a_fused_optimizer_is_seen_though_it_leaves_no_mark() -> None:
+    book = Codebook(3, 2, CodebookConfig(ema=False)).eval()
+    with torch.no_grad():
+        book.entries.copy_(torch.tensor([[2.0, 1.0], [1.0, 1.0], [2.0, 2.0]]))
+        assert book.search(torch.tensor([1.6, 1.0])) == 0
+    optimizer = torch.optim.Adam(book.parameters(), lr=0.3, fused=True)
+    _, values = book(torch.tensor([2.0, 1.1]))
+    values[0].neg().backward()  # type: ignore[no-untyped-call]
+    optimizer.step()  # the first entry goes to 2.3
+    with torch.no_grad():
+        assert book.search(torch.tensor([1.6, 1.0])) == 1
+
+
 def test_entries_made_for_inference_are_searched_too() -> None:
     with torch.inference_mode():
         book = Codebook(3, 2).eval()

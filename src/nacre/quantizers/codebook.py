@@ -70,6 +70,8 @@ class Codebook(nn.Module):
         values = self.lookup(codes)
         if self.training:
             self._learn(x, codes)
+        if torch.is_grad_enabled():
+            self._kept = None  # an optimizer may come next, and a fused one leaves no mark on what it changes
         return codes, values
 
     def search(self, x: Tensor) -> Tensor:
