@@ -15,6 +15,7 @@ from safetensors import safe_open
 from small_encodec import small_encodec
 from small_pearl import small_pearl
 from streamed import streamed
+from test_every_codec import build
 
 from nacre import CodecContract, InputError, MissingError, OnnxCodec
 from nacre.codecs.base import Codec
@@ -175,6 +176,14 @@ def test_codes_of_either_decode_with_the_other_at_32_bits_only(encodec: tuple[En
     rounded = small_pearl()
     before = rounded.info.digest
     assert export(rounded, graphs.folder.parent / "rounded").digest != before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["soundstream-24k", "mimi-24k", "hac-v1.1", "audiodec-48k-activated"])
+def test_every_causal_kind_has_graphs_that_say_what_torch_says(name: str, tmp_path: Path) -> None:
+    codec = build(name)
+    export(codec, tmp_path, bits=32)
+    alike(codec, OnnxCodec(tmp_path), noise(12 * codec.info.hop + 7), 3 * codec.info.hop + 1)
 
 
 def test_a_graph_that_is_missing_is_said_at_once(encodec: tuple[EnCodec, OnnxCodec], tmp_path: Path) -> None:
