@@ -237,4 +237,4 @@ def test_a_phone_needs_no_sideways_scrolling(shown: Any) -> None:
     assert shown.evaluate("document.documentElement.scrollWidth") <= 390
     for part in shown.locator(".panel button, .panel canvas, .panel input").all():  # what is opened is all in sight
         box = part.bounding_box()
-        assert 0 <= box["x"] and box["x"] + box["width"] <= 390
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 390
