@@ -95,6 +95,14 @@ def test_what_is_here_needs_no_network(server: Server, monkeypatch: pytest.Monke
     assert models.Shelf()(codec.info).info == codec.info
 
 
+def test_what_cannot_be_run_is_not_downloaded(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = models.util.find_spec
+    monkeypatch.setattr(models.util, "find_spec", lambda name: None if name == "torch" else find(name))
+    with pytest.raises(MissingError, match=r"^dac-44k needs torch; pip install 'nacre\[torch\]'$"):
+        load("dac-44k")
+    assert weights(server).asked == []
+
+
 def test_a_licence_without_commerce_is_said_before(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(
         MissingError, match=r"^audiodec-48k-v1: 127.0.0.1:\d+ does not give exp.zip: .*HTTP 404.*--from"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .container.ecdc import LanguageModel
 
 Runtime = Literal["onnx", "torch"]
+RUNS = {"torch": ("torch", "torch"), "litert": ("ai_edge_litert", "lyra")}  # runtime: module and extra of this package
 DEFAULT = "pearl-24k"
 BUNDLED = Path(str(resources.files("nacre") / "bundled"))
 SAMPLE = BUNDLED / "sample.opus"  # a sentence of speech, CC0, to try things on
@@ -238,7 +239,12 @@ class Shelf:
 def _fetched(model: Model) -> Path:
     if not is_readable(model):
         raise MissingError(f"nacre knows {model.name} and cannot read its weights yet; see `nacre models`")
-    return BUNDLED / model.name if model.bundled else download(model)
+    if model.bundled:
+        return BUNDLED / model.name
+    module, extra = RUNS[model.runtime]
+    if util.find_spec(module) is None:  # said before the download and not after
+        raise MissingError(f"{model.name} needs {module}; pip install 'nacre[{extra}]'")
+    return download(model)
 
 
 def _paths(model: Model) -> list[Path]:
