@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from small_run import small_recipe
 
+from nacre import load, models, read
 from nacre.codecs.base import Codec
 from nacre.converters.to_folder import save_folder
 from nacre.errors import DamagedError, InputError, MissingError
@@ -158,3 +160,14 @@ def test_a_run_can_be_gone_on_from_and_a_decoder_exchanged(tmp_path: Path) -> No
     (note,) = load_generator(other, tmp_path / "run", fresh=["decoder"])
     assert "the decoder starts anew" in note
     assert torch.equal(other.quantizer.levels[0].codebook.entries, codec.quantizer.levels[0].codebook.entries)
+
+
+def test_the_shipped_discriminator_goes_on_where_it_was_and_knows_coded_speech() -> None:
+    folder = Path(__file__).parent.parent / "weights" / models.DEFAULT
+    recipe = replace(read_recipe(folder / "recipe.toml"), discriminators=("stft-frame-rate",))
+    model = build_discriminators(recipe).eval()
+    assert load_discriminators(model, folder) == []
+    codec, speech = load(), read(models.SAMPLE, 24_000, 1).samples[:, :, :72_000]
+    with torch.inference_mode():
+        real, coded = (model(torch.from_numpy(wave)) for wave in (speech, codec.decode(codec.encode(speech))))
+    assert all(r.logits.mean() > c.logits.mean() + 1 for r, c in zip(real, coded, strict=True))
