@@ -149,17 +149,17 @@ class Codes:
         levels = tuple(_as_level(level) for level in self.levels)
         object.__setattr__(self, "levels", levels)
         self.info.check_levels(len(levels))
-        batch, strides = levels[0].shape[0], self.info.strides
+        batch, frames = len(levels[0]), self.frames
         for k, (level, size) in enumerate(zip(levels, self.info.codebook_sizes, strict=False)):
-            expected = -(-self.frames // strides[k])
+            expected = -(-frames // self.info.strides[k])
             if level.shape != (batch, expected):
                 raise InputError(f"level {k} should have shape ({batch}, {expected}), got {level.shape}")
             if level.size and not 0 <= int(level.min()) <= int(level.max()) < size:
                 raise InputError(f"level {k} holds codes from {level.min()} to {level.max()}, expected 0 to {size - 1}")
         if self.length < 0 or self.start < 0 or self.start % self.info.stride:
             raise InputError(f"length and start must fit the frames, got length {self.length}, start {self.start}")
-        if self.lost is not None and self.lost.shape != (self.frames,):
-            raise InputError(f"lost should mark {self.frames} frames, got shape {self.lost.shape}")
+        if self.lost is not None and self.lost.shape != (frames,):
+            raise InputError(f"lost should mark {frames} frames, got shape {self.lost.shape}")
 
     @property
     def batch(self) -> int:
@@ -269,7 +269,7 @@ def _kind(info: CodecInfo, levels: int) -> tuple[Any, ...]:
 
 def _as_level(level: Any) -> Level:
     array = np.asarray(level)
-    if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
+    if array.ndim != 2 or array.dtype.kind not in "iu":
         raise InputError(f"a level is an integer array [batch, frames], got {array.dtype} of shape {array.shape}")
     return array.astype(np.int64, copy=False)
 

@@ -229,6 +229,9 @@ def _pieces(codes: Codes, size: int) -> Iterator[Codes]:
     """`codes` in pieces of at most `size` frames, each either wholly lost or wholly there (`lost` is None)."""
     stride = codes.info.stride
     units = -(-codes.frames // stride)
+    if codes.lost is None and 0 < units * stride <= size:  # a frame on a line, most of the time
+        yield codes
+        return
     lost = np.zeros(units * stride, np.bool_)
     if codes.lost is not None:
         lost[: codes.frames] = codes.lost
