@@ -38,3 +38,13 @@ def test_train_makes_a_codec_that_codes(tmp_path: Path, capfd: Captured) -> None
     capfd.readouterr()
     assert call("train", recipe) == 1
     assert "name a folder, a list or .tar shards with --data" in capfd.readouterr().err
+
+
+def test_all_the_minutes_go_to_the_stages_that_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nacre.training import run
+
+    told: list[float] = []
+    monkeypatch.setattr(run, "train", lambda stages, *_, **__: told.extend(stage.minutes for stage in stages))
+    assert call("train", "audiodec-48k-sym", "--data", "sounds", "--minutes", "30") == 0
+    assert call("train", "audiodec-48k-sym", "--data", "sounds", "--minutes", "30", "--stage", "2") == 0
+    assert told == [15, 15, 30]

@@ -142,5 +142,5 @@ def train(  # noqa: PLR0913 - the options of a verb are the arguments of its fun
         raise InputError("training needs sound: name a folder, a list or .tar shards with --data")
     whole = training.stages_for(recipe, settings or (), start, out if resume else None, scale)
     sound = training.Data(data, exclude or (), background, validation, cache)
-    chosen = stages.from_stage(stages.timed(whole, minutes), stage)
+    chosen = stages.timed(stages.from_stage(whole, stage), minutes)
     training.train(chosen, sound, out, resume=resume, start=start, weights=weights, show=not quiet)
