@@ -208,3 +208,9 @@ def test_autocast_leaves_spectra_alone() -> None:
 def test_compress_takes_roots_and_keeps_phases() -> None:
     spectrum = torch.tensor([3.0, 0.0, 4.0, 0.0]).reshape(1, 4, 1)  # bins 3 + 4i and 0
     assert torch.allclose(compress(spectrum).flatten(), torch.tensor([3.0, 0, 4, 0]) / 5**0.5)
+
+
+def test_filters_are_found_though_the_module_is_on_no_device() -> None:
+    with torch.device("meta"):
+        analysis = PQMFAnalysis(4)
+    assert torch.equal(analysis.filters, PQMFAnalysis(4).filters)

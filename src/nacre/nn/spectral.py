@@ -240,10 +240,11 @@ def _from_slaney(mel: Tensor) -> Tensor:
 
 def _modulated(bands: int, taps: int, beta: float) -> Tensor:
     """The prototype shifted to the middle of each band, `[M, taps + 1]`, scaled so that all bands keep the energy."""
-    band = torch.arange(bands, dtype=torch.float64)[:, None]
-    time = torch.arange(taps + 1, dtype=torch.float64) - taps / 2
-    angle = (2 * band + 1) * math.pi / (2 * bands) * time + (1 - 2 * (band % 2)) * math.pi / 4
-    return (2 * math.sqrt(bands) * prototype(bands, taps, beta) * angle.cos()).float()
+    with torch.device("cpu"):  # the prototype is searched for, which takes numbers: a module on "meta" has none
+        band = torch.arange(bands, dtype=torch.float64)[:, None]
+        time = torch.arange(taps + 1, dtype=torch.float64) - taps / 2
+        angle = (2 * band + 1) * math.pi / (2 * bands) * time + (1 - 2 * (band % 2)) * math.pi / 4
+        return (2 * math.sqrt(bands) * prototype(bands, taps, beta) * angle.cos()).float()
 
 
 def prototype(bands: int, taps: int, beta: float) -> Tensor:
