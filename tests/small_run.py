@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 
 from nacre.codecs.pearl import PearlConfig
 from nacre.training.recipe import Recipe, parse_recipe
+
+CLOCKED = ("seconds", "steps_per_second", "crops_per_second", "wait_share")  # metrics that a clock measures
 
 os.environ["ACCELERATE_USE_CPU"] = "true"  # where the same steps give the same bits
 
@@ -76,3 +81,9 @@ def make_sound(folder: Path, files: int = 3, seconds: float = 2.0, rate: int = 8
         wave = sum(np.sin(k * phase) / k for k in range(1, 6)) * (1 + np.sin(9 * time)) / 8
         soundfile.write(folder / f"{i}.wav", wave + random.normal(0, 0.01, len(time)), rate)
     return folder
+
+
+def rows(run: Path, without: Sequence[str] = CLOCKED) -> list[dict[str, Any]]:
+    """The lines of a run's journal, but for some metrics."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name not in without} for line in lines]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import corpora
 import numpy as np
 import pytest
 import torch
-from small_run import make_sound, small_recipe
+from small_run import CLOCKED, make_sound, rows, small_recipe
 from together import Job, same_everywhere, together
 
 from nacre.training.checkpoint import Checkpoint, Checkpoints
@@ -22,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="needs torch with gloo"),
 ]
 WORLD = 4
-TIMING = ("seconds", "steps_per_second", "crops_per_second", "wait_share", "progress")
+OTHER = (*CLOCKED, "progress")  # metrics that are not compared
 # nothing that each process draws for itself
 PLAIN = ("augment.gain=0", "augment.polarity=0", "codec.dropout=[2]", "codec.lost=0", "batch=2")
 
@@ -31,11 +30,6 @@ PLAIN = ("augment.gain=0", "augment.polarity=0", "codec.dropout=[2]", "codec.los
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     return make_sound(tmp_path_factory.mktemp("sound"))
-
-
-def rows(run: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name not in TIMING} for line in lines]
 
 
 def drawn(ranks: list[Checkpoint]) -> list[list[float]]:
@@ -62,7 +56,7 @@ def test_four_processes_end_with_one_codec(sound: Path, tmp_path: Path) -> None:
     assert drawn(again) == drawn(ranks)[4:]
     for name in ("generator", "average", "discriminators"):  # sums of four come in another order after a start
         torch.testing.assert_close(again[0].tensors(name), ranks[0].tensors(name), rtol=1e-4, atol=1e-5)
-    for ours, theirs in zip(rows(run), rows(tmp_path / "whole" / "run"), strict=True):
+    for ours, theirs in zip(rows(run, OTHER), rows(tmp_path / "whole" / "run", OTHER), strict=True):
         assert ours.keys() == theirs.keys()
         assert all(ours[name] == pytest.approx(theirs[name], rel=1e-3, abs=1e-5) for name in ours)
 
@@ -74,7 +68,9 @@ def test_four_processes_learn_what_one_learns_from_a_larger_batch(sound: Path, t
     ranks = together(WORLD, Job(sound, tmp_path / "four", settings, start=begun))
     same_everywhere(ranks, "generator", "average", "discriminators")
     train(small_recipe(*settings, "batch=8"), sound, tmp_path / "one", start=begun)
-    four, one = ([row for row in rows(run) if "loss" in row] for run in (tmp_path / "four" / "run", tmp_path / "one"))
+    four, one = (
+        [row for row in rows(run, OTHER) if "loss" in row] for run in (tmp_path / "four" / "run", tmp_path / "one")
+    )
     assert len(four) == len(one) == 10
     for ours, theirs in zip(four, one, strict=True):
         for name in ("mel", "complex_stft", "log_snr", "commitment"):

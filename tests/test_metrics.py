@@ -125,23 +125,15 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, key: str, p
         METRICS[key].function(speech(), speech(), RATE)
 
 
-def test_visqol_speech_equals_the_package_with_its_lattice() -> None:
+@pytest.mark.parametrize(("mode", "rate"), [("speech", 16000), pytest.param("audio", 48000, marks=pytest.mark.slow)])
+def test_visqol_equals_the_package_with_its_lattice_for_speech(mode: str, rate: int) -> None:
     api = pytest.importorskip("visqol.api").VisqolApi()
-    pytest.importorskip("ai_edge_litert")
-    api.create(mode="speech", use_lattice_model=True)
-    clean, coded = at(16000, speech(1.0)), at(16000, noisy(1.0))
-    expected = api.measure_from_arrays(clean.astype(float), coded.astype(float), 16000).moslqo
-    assert metrics.visqol_speech(speech(1.0), noisy(1.0), RATE) == expected
-    assert 1 < expected < 4.5
-
-
-@pytest.mark.slow
-def test_visqol_audio_equals_the_package() -> None:
-    api = pytest.importorskip("visqol.api").VisqolApi()
-    api.create(mode="audio")
-    clean, coded = at(48000, speech(1.0)), at(48000, noisy(1.0))
-    expected = api.measure_from_arrays(clean.astype(float), coded.astype(float), 48000).moslqo
-    assert metrics.visqol_audio(speech(1.0), noisy(1.0), RATE) == expected
+    if mode == "speech":
+        pytest.importorskip("ai_edge_litert")
+    api.create(mode=mode, use_lattice_model=mode == "speech")
+    clean, coded = at(rate, speech(1.0)), at(rate, noisy(1.0))
+    expected = api.measure_from_arrays(clean.astype(float), coded.astype(float), rate).moslqo
+    assert METRICS[f"visqol_{mode}"].function(speech(1.0), noisy(1.0), RATE) == expected
     assert 1 < expected < 4.5
 
 

@@ -9,11 +9,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from small_run import make_sound, small_recipe
+from small_run import make_sound, rows, small_recipe
 from together import Job, same_everywhere, together
 
 from nacre.errors import InputError
@@ -22,7 +21,6 @@ from nacre.training import run as run_module
 from nacre.training.checkpoint import Checkpoints
 from nacre.training.run import Data, stages_for, train
 
-TIMING = ("seconds", "steps_per_second", "crops_per_second", "wait_share")
 SETTINGS = ("log_every=3", "augment.speed=0.5", "discriminator_lr=3e-3")  # rows and checkpoints at other steps
 SITTING = """
 import os, signal, sys, time, torch
@@ -43,12 +41,6 @@ train(small_recipe(*settings), sound, out, resume=True)
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     return make_sound(tmp_path_factory.mktemp("sound"))
-
-
-def rows(run: Path) -> list[dict[str, Any]]:
-    """All metrics but those that a clock measures."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name not in TIMING} for line in lines]
 
 
 def sitting(sound: Path, out: Path, death: str) -> subprocess.Popen[bytes]:

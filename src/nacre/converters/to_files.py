@@ -157,9 +157,5 @@ def _contiguous(weights: Mapping[str, Any]) -> dict[str, Tensor]:
 
 def _write(path: Path, fill: Callable[[Any], Any], overwrite: bool) -> None:
     """All of a file or nothing."""
-    whole = WholeFile(path, overwrite)
-    try:
-        fill(whole.open())
-        whole.keep()
-    finally:
-        whole.drop()
+    with WholeFile(path, overwrite) as file:
+        fill(file)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..atomic import WholeFile
+from ..atomic import write_whole
 from ..batch import Watcher
 from .campaign import Campaign, Plan, run
 from .intervals import Interval
@@ -212,8 +212,8 @@ def write(report: Report, folder: Path) -> list[Path]:
     """Write all files of a report; where they are."""
     places = [folder / f"report.{kind}" for kind in ("json", "md", "html")]
     save(places[0], figures(report))
-    _write_text(places[1], markdown(report))
-    _write_text(places[2], page(report))
+    write_whole(places[1], markdown(report).encode(), overwrite=True)
+    write_whole(places[2], page(report).encode(), overwrite=True)
     return places
 
 
@@ -262,12 +262,3 @@ def _quality_row(row: Row, metrics: Sequence[str]) -> list[str]:
 
 def _number(value: float | None, scale: float = 1.0) -> str:
     return "–" if value is None else f"{value * scale:.3g}" if abs(value * scale) < 1000 else f"{value * scale:.0f}"
-
-
-def _write_text(path: Path, text: str) -> None:
-    file = WholeFile(path, overwrite=True)
-    try:
-        file.open().write(text.encode("utf-8"))
-        file.keep()
-    finally:
-        file.drop()

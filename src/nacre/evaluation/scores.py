@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import audio
-from ..atomic import WholeFile
+from ..atomic import write_whole
 from ..errors import InputError
 from .baselines import Coded
 from .metrics import Aligned, align
@@ -155,12 +155,8 @@ def known(job: Job) -> Results:
 def save(path: Path, data: Mapping[str, Any]) -> None:
     """JSON that is there whole or not at all, infinities as words."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = WholeFile(path, overwrite=True)
-    try:
-        file.open().write((json.dumps(plain(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
-        file.keep()
-    finally:
-        file.drop()
+    text = json.dumps(plain(data), indent=1, ensure_ascii=False, allow_nan=False)
+    write_whole(path, f"{text}\n".encode(), overwrite=True)
 
 
 def plain(value: Any) -> Any:
@@ -199,12 +195,7 @@ def _keep(job: Job, setting: Setting, coded: Coded, pair: Aligned, rate: int, le
     if coded.file:
         place = job.place(CODED, setting, ".nac")
         place.parent.mkdir(parents=True, exist_ok=True)
-        file = WholeFile(place, overwrite=True)
-        try:
-            file.open().write(coded.file)
-            file.keep()
-        finally:
-            file.drop()
+        write_whole(place, coded.file, overwrite=True)
     if job.sounds:
         begin = max(0, -pair.delay)
         sound = np.pad(pair.estimate, (begin, max(0, length - begin - len(pair.estimate)))).astype(np.float32)

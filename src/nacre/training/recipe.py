@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from ..codecs.audiodec import AudioDec, AudioDecConfig
 from ..codecs.base import Codec
@@ -46,6 +46,8 @@ ARCHITECTURES: dict[str, tuple[type[Any], Callable[..., Codec]]] = {
     "hac-wave": (HACWaveConfig, HAC),
     "nac-2023": (NAC2023Config, NAC2023),
 }
+Parsed = TypeVar("Parsed")
+
 LEAST = {  # what a setting may not fall under
     "crop": 0.01,
     "batch": 1,
@@ -192,8 +194,13 @@ class Recipe:
 
 def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """The recipe in a TOML file, with overrides such as `steps=1000` or `codec.dim=128`."""
+    return parsed_file(path, lambda text: parse_recipe(text, overrides))
+
+
+def parsed_file(path: str | Path, parse: Callable[[str], Parsed]) -> Parsed:
+    """What `parse` makes of the text of a recipe's file."""
     try:
-        return parse_recipe(Path(path).read_text("utf-8"), overrides)
+        return parse(Path(path).read_text("utf-8"))
     except OSError as error:
         raise InputError(f"the recipe {path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .recipe import Recipe, recipe_of
+from .recipe import Recipe, parsed_file, recipe_of
 
 TABLE = "stage"
 Stages = tuple[Recipe, ...]
@@ -22,12 +22,7 @@ Stages = tuple[Recipe, ...]
 
 def read_stages(path: str | Path, overrides: Iterable[str] = ()) -> Stages:
     """The runs that a TOML file describes, most often one; overrides such as `steps=1000` hold for all of them."""
-    try:
-        return parse_stages(Path(path).read_text("utf-8"), overrides)
-    except OSError as error:
-        raise InputError(f"the recipe {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"the recipe {path} is not TOML: {error}") from error
+    return parsed_file(path, lambda text: parse_stages(text, overrides))
 
 
 def parse_stages(text: str, overrides: Iterable[str] = ()) -> Stages:

@@ -10,7 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ...atomic import WholeFile
+from ...atomic import write_whole
 from ...errors import DamagedError, InputError
 
 Kind = Literal["mushra", "ab", "abx", "acr"]
@@ -147,9 +147,4 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, data: dict[str, Any], overwrite: bool) -> None:
-    file = WholeFile(path, overwrite=overwrite)
-    try:
-        file.open().write((json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
-        file.keep()
-    finally:
-        file.drop()
+    write_whole(path, f"{json.dumps(data, indent=1, ensure_ascii=False)}\n".encode(), overwrite)

@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ...atomic import WholeFile
+from ...atomic import WholeFile, write_whole
 from ...errors import InputError
 from .plan import REFERENCE, Item, Plan, Trial, read_plan
 
@@ -34,16 +34,12 @@ def export(folder: Path, target: Path, overwrite: bool = False) -> Path:
     sounds = Path("configs", "resources", name)
     config = target / "configs" / f"{name}.yaml"
     (target / sounds).mkdir(parents=True, exist_ok=True)
-    file = WholeFile(config, overwrite=overwrite)
+    WholeFile(config, overwrite)  # refuses a name that is taken before anything is copied
     for item in (*plan.items, plan.training):
         for place in item.sounds.values():
             (target / sounds / place).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / place, target / sounds / place)
-    try:
-        file.open().write(("\n".join(_yaml(_config(plan, name, sounds.as_posix()))) + "\n").encode())
-        file.keep()
-    finally:
-        file.drop()
+    write_whole(config, ("\n".join(_yaml(_config(plan, name, sounds.as_posix()))) + "\n").encode(), overwrite)
     return config
 
 
