@@ -13,15 +13,17 @@ import json
 from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from .codes import CodecInfo, Level
 from .contract import CodecContract, Stream, UnpaddedStream, Wave
 from .errors import DamagedError, InputError, MissingError
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 ENCODER, DECODER, WEIGHTS = "encoder.onnx", "decoder.onnx", "model.safetensors"
 INFO_KEY = "nacre.info"  # where a graph's metadata keeps its CodecInfo, as JSON
@@ -147,6 +149,8 @@ class Graph:
     """One ONNX graph: what goes in and comes out, and state that goes round."""
 
     def __init__(self, path: Path, info: CodecInfo, threads: int) -> None:
+        import onnxruntime  # a tenth of a second that those who come for names and headers need not wait
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

@@ -60,7 +60,7 @@ class Adversary:
         self.objective = OBJECTIVES[recipe.gan]
         self._guess = guessing(self.objective)
         rate, decay = recipe.discriminator_lr, recipe.weight_decay
-        optimizer = torch.optim.AdamW(model.parameters(), rate, recipe.betas, weight_decay=decay)
+        optimizer = torch.optim.AdamW(model.parameters(), rate, recipe.betas, weight_decay=decay, fused=True)
         clip = recipe.clip if recipe.discriminator_clip is None else recipe.discriminator_clip
         self.stepper = Stepper(model, optimizer, recipe.precision, clip)
 

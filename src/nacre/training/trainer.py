@@ -64,7 +64,8 @@ class Trainer:
         self.recipe, self.accelerator, self.batches = recipe, accelerator, material.batches
         self.codec = hold(codec.to(accelerator.device).train(), recipe.held)
         self.average = Average(self.codec, recipe.ema)
-        optimizer = torch.optim.AdamW(codec.parameters(), recipe.lr, recipe.betas, weight_decay=recipe.weight_decay)
+        decay = recipe.weight_decay
+        optimizer = torch.optim.AdamW(codec.parameters(), recipe.lr, recipe.betas, weight_decay=decay, fused=True)
         self.stepper = Stepper(codec, optimizer, recipe.precision, recipe.clip)
         self.terms = Terms(recipe, codec.info.sample_rate).to(accelerator.device)
         self.adversary = self._adversary() if adversarial(recipe, accelerator.device) else None
