@@ -19,7 +19,7 @@ from pathlib import Path
 
 from nacre import NacreError
 from nacre.catalogue import CATALOGUE
-from nacre.display import Progress
+from nacre.cli.display import Progress
 from nacre.evaluation import campaign
 from nacre.evaluation.baselines import BASELINES
 from nacre.evaluation.intervals import Interval

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from nacre.arguments import complete_model, parse_bitrate, parse_pcm, parse_tags, parse_time, spread
 from nacre.audio import RawFormat
+from nacre.cli.arguments import complete_model, parse_bitrate, parse_pcm, parse_tags, parse_time, spread
 from nacre.errors import InputError
 
 

@@ -14,8 +14,8 @@ from test_models import WEIGHTS
 
 from nacre import cli, load, models, read, write
 from nacre.catalogue import CATALOGUE, Model
+from nacre.cli.display import model_details, model_rows
 from nacre.codecs import dac
-from nacre.display import model_details, model_rows
 from nacre.downloads import Patience, Remote
 
 Captured = pytest.CaptureFixture[str]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from nacre import audio, models
-from nacre.demonstration import RATES, Coded, rows, run
-from nacre.display import aligned
+from nacre.cli.demonstration import RATES, Coded, rows, run
+from nacre.cli.display import aligned
 from nacre.errors import InputError
 
 

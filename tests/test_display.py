@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from nacre import display
 from nacre.batch import Failure
-from nacre.display import Progress, aligned, report_outcomes, summary_rows
+from nacre.cli import display
+from nacre.cli.display import Progress, aligned, report_outcomes, summary_rows
 from nacre.errors import DamagedError, InputError
 from nacre.files import Outcome
 

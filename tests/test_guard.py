@@ -17,8 +17,8 @@ import pytest
 import typer
 
 from nacre.audio import write
+from nacre.cli.guard import STOPPED, Stop, guarded
 from nacre.errors import DamagedError
-from nacre.guard import STOPPED, Stop, guarded
 
 NACRE = [sys.executable, "-m", "nacre"]
 

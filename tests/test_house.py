@@ -22,10 +22,8 @@ FLOORS = {
     "__init__": 9,  # the face: names only, each loaded when asked for
     "__main__": 8,
     "cli": 7,
-    **dict.fromkeys(("listen", "wings"), 7),  # verbs that cli takes in: listening tests; training and measuring
     **dict.fromkeys(("training", "evaluation", "server", "corpus"), 6),  # wings
-    **dict.fromkeys(("arguments", "contents", "demonstration", "display", "guard"), 6),  # what the verbs show
-    "legacy_files": 6,  # what files does, for the files of earlier codecs
+    **dict.fromkeys(("contents", "legacy_files"), 6),  # what files of codes hold; what files does, for earlier codecs
     **dict.fromkeys(("models", "files", "batch"), 5),  # names to codecs, sound files to .nac files, many at once
     **dict.fromkeys(("converters", "lyra"), 4),
     **dict.fromkeys(("codecs", "container", "onnx_runtime", "catalogue"), 3),
@@ -37,19 +35,14 @@ FLOORS = {
 NEIGHBOURS = {
     ("contract", "codes"),
     ("audio", "contract"),
-    ("guard", "display"),
     ("converters", "lyra"),
-    ("cli", "listen"),
-    ("cli", "wings"),
-    ("display", "evaluation"),  # what wings found, as tables; their names only, for the types
-    ("display", "training"),
 }
 TORCH_ROOMS = {"nn", "quantizers", "codecs", "converters", "training"}
 NEEDS_AN_EXTRA = {"evaluation", "server", "corpus"}
 TORCH_FREE = FLOORS.keys() - TORCH_ROOMS - NEEDS_AN_EXTRA
 NO_TEST_OF_ITS_OWN = {
     "__init__.py": "test_house.py",
-    "__main__.py": "test_cli.py runs it",
+    "__main__.py": "test_cli_verbs.py runs it",
     "errors.py": "every test of an error",
     "quantizers/base.py": "test_quantizers_contract.py, on every quantizer",
 }
@@ -116,7 +109,7 @@ def test_an_upward_import_is_caught(file: str, code: str) -> None:
     [
         ("codecs/dac.py", "from ..nn.conv import CausalConv1d\nfrom .base import Codec\nimport torch"),
         ("contract.py", "from .codes import Codes\nfrom . import errors"),
-        ("cli.py", "from . import __version__\nfrom nacre import models"),
+        ("cli/verbs.py", "from .. import __version__\nfrom nacre import models"),
     ],
 )
 def test_a_downward_import_passes(file: str, code: str) -> None:

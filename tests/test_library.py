@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nacre.display import aligned, recipe_rows
+from nacre.cli.display import aligned, recipe_rows
 from nacre.errors import InputError, MissingError
 from nacre.training import library
 

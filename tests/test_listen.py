@@ -9,10 +9,10 @@ import pytest
 from listening_test import folders
 
 from nacre.cli import run
+from nacre.cli.listen import parse_entrant
 from nacre.evaluation.listening.making import Entrant
 from nacre.evaluation.listening.plan import ANSWERS, read_plan
 from nacre.evaluation.listening.store import Answer, Store
-from nacre.listen import parse_entrant
 
 
 def built(place: Path, *more: str) -> Path:

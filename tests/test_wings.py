@@ -8,7 +8,7 @@ import pytest
 
 from nacre import cli
 from nacre.audio import read
-from nacre.display import speed_rows
+from nacre.cli.display import speed_rows
 from nacre.evaluation.speed import Speed
 
 Captured = pytest.CaptureFixture[str]

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import InputError, MissingError
 from .arguments import (
     Bitrates,
     Codecs,
@@ -26,7 +27,6 @@ from .arguments import (
     parse_bitrates,
 )
 from .display import Progress, print_json, print_table, recipe_rows, show_error, speed_rows
-from .errors import InputError, MissingError
 
 
 def bench(
@@ -37,8 +37,8 @@ def bench(
     json: Json = False,
 ) -> None:
     """Measure speed: whole files, and frame by frame."""
-    from . import audio, models
-    from .evaluation import speed
+    from .. import audio, models
+    from ..evaluation import speed
 
     file = weights or None
     info = models.load(model, file=file).info
@@ -68,7 +68,7 @@ def evaluate(  # noqa: PLR0913 - the options of a verb are the arguments of its 
 
     Figures with intervals, and a page with curves, players and spectrograms.
     """
-    from .evaluation import campaign, report
+    from ..evaluation import campaign, report
 
     chosen = tuple(name for name in metrics.split(",") if name)
     wanted = parse_bitrates(bitrates)
@@ -87,7 +87,7 @@ def evaluate(  # noqa: PLR0913 - the options of a verb are the arguments of its 
 
 def list_recipes(json: Json = False) -> None:
     """List the recipes that `nacre train` takes by name."""
-    from .training import library
+    from ..training import library
 
     recipes = library.listed()
     if json:
@@ -134,8 +134,8 @@ def train(  # noqa: PLR0913 - the options of a verb are the arguments of its fun
 ) -> None:
     """Train a codec: sound and a recipe in, weights out."""
     try:
-        from .training import run as training
-        from .training import stages
+        from ..training import run as training
+        from ..training import stages
     except ImportError as error:
         raise MissingError("training needs more packages; pip install 'nacre[train]'") from error
     if not data:

@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import __version__, batch, guard, listen, wings
+from .. import __version__, batch
+from ..batch import Existing, Job, Report
+from ..errors import InputError
+from . import guard, listen, wings
 from .arguments import (
     Bitrate,
     Force,
@@ -38,12 +41,10 @@ from .arguments import (
     parse_time,
     spread,
 )
-from .batch import Existing, Job, Report
 from .display import Progress, print_json, print_table, report_outcomes, show_error, summary_rows
-from .errors import InputError
 
 if TYPE_CHECKING:
-    from .files import Outcome
+    from ..files import Outcome
 
 EXAMPLES = """Examples:
 
@@ -101,7 +102,7 @@ def encode(  # noqa: PLR0913 - the options of a verb are the arguments of its fu
     Sound is WAV, FLAC, Ogg, Opus, MP3, AIFF or raw samples, of any rate and any number of channels. A .nac is made
     with any model; .ecdc, .dac and .lyra each with their own.
     """
-    from . import files, legacy_files, models
+    from .. import files, legacy_files, models
 
     jobs = batch.pair(paths, ".nac", batch.SOUND)
     for job in jobs:
@@ -146,7 +147,7 @@ def decode(  # noqa: PLR0913 - as above
 
     The suffix of OUTPUT says which kind: .wav, .flac, .ogg, .opus, .mp3 or .aiff.
     """
-    from . import files, legacy_files, models
+    from .. import files, legacy_files, models
 
     jobs = batch.pair(paths, f".{'raw' if pcm else to.removeprefix('.')}", batch.CODED)
     shelf = models.Shelf(model or None, threads, weights or None)
@@ -190,7 +191,7 @@ def info(
     json: Json = False,
 ) -> int:
     """Say what a coded file holds, and check all of it."""
-    from . import contents
+    from .. import contents
 
     summary = contents.summarise(source, codec or None, parse_bitrate(bitrate) if bitrate else None)
     if json:
@@ -209,8 +210,8 @@ def list_models(
     json: Json = False,
 ) -> None:
     """List the models that can be named, or tell all of one."""
-    from . import models
-    from .catalogue import CATALOGUE
+    from .. import models
+    from ..catalogue import CATALOGUE
     from .display import MODELS, model_details, model_rows
 
     if download and not name:
@@ -250,7 +251,7 @@ def convert(
 
     Codes stay as they are. A model's weights become a folder of ours, ONNX graphs, or what its project loads.
     """
-    from . import contents, models
+    from .. import contents, models
 
     if models.is_model(source):
         exported = models.export(source, target, to or "nacre", codec or None, overwrite=force)

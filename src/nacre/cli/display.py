@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from .batch import Failure, Report, Skipped
+from ..batch import Failure, Report, Skipped
 
 if TYPE_CHECKING:  # it costs a start more than most verbs do
-    from .catalogue import Model
-    from .evaluation.speed import Speed
-    from .files import Outcome
-    from .training.library import Listed
+    from ..catalogue import Model
+    from ..evaluation.speed import Speed
+    from ..files import Outcome
+    from ..training.library import Listed
 
 MODELS = ("model", "state", "bitrate", "rate", "licence", "for")  # the head of the table of `nacre models`
 _EVERY = 0.1  # seconds between two looks of the progress line
@@ -148,7 +148,7 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def model_rows(models: Sequence[Model]) -> list[tuple[str, ...]]:
     """The table of `nacre models`: name, whether it is here, rates, licence of the weights, what for."""
-    from .models import state
+    from ..models import state
 
     return [
         (model.name, state(model), _span(model), f"{model.sample_rate / 1000:g} kHz", model.licence, model.summary)
@@ -184,7 +184,7 @@ def speed_rows(speed: Speed) -> list[tuple[str, str]]:
 
 def model_details(model: Model) -> list[tuple[str, str]]:
     """The lines of `nacre models NAME`."""
-    from .models import describe, store
+    from ..models import describe, store
 
     size = f"{model.size / 1e6:.1f} MB" if model.size else "not published" if model.files else ""
     hashes = [file.sha256 + ("…" * (len(file.sha256) < 64)) for file in model.files if file.sha256]

@@ -11,8 +11,8 @@ from typing import Any
 
 import typer
 
+from ..errors import NacreError
 from .display import show_error
-from .errors import NacreError
 
 STOPPED = 130  # the exit code after Ctrl-C
 UsageError: Any = typer.BadParameter.__base__  # typer keeps its copy of click to itself

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import InputError, MissingError
 from .arguments import Json, Quiet, parse_bitrate
 from .display import Progress, print_json, print_table, show_error
-from .errors import InputError, MissingError
 
 if TYPE_CHECKING:
-    from .evaluation.intervals import Interval
-    from .evaluation.listening.making import Entrant
-    from .evaluation.listening.results import Results
-    from .evaluation.listening.serving import Links
+    from ..evaluation.intervals import Interval
+    from ..evaluation.listening.making import Entrant
+    from ..evaluation.listening.results import Results
+    from ..evaluation.listening.serving import Links
 
 EXAMPLES = """Examples:
 
@@ -52,7 +52,7 @@ def new(  # noqa: PLR0913 - the options of a verb are the arguments of its funct
     quiet: Quiet = False,
 ) -> None:
     """Build a listening test from originals and codecs."""
-    from .evaluation.listening import making, plan
+    from ..evaluation.listening import making, plan
 
     if kind not in plan.KINDS:
         raise InputError(f"no kind of test {kind!r}; expected one of {', '.join(plan.KINDS)}")
@@ -92,8 +92,8 @@ def invite(
     ] = "",
 ) -> None:
     """Print a link for each person alone: it makes one participant, on whatever device it is opened."""
-    from .evaluation.listening.plan import ANSWERS, read_plan
-    from .evaluation.listening.store import Store
+    from ..evaluation.listening.plan import ANSWERS, read_plan
+    from ..evaluation.listening.store import Store
 
     read_plan(Path(folder))
     begin = address.rstrip("/") or _server().address_of("0.0.0.0", PORT)
@@ -112,7 +112,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite a configuration of this name.")] = False,
 ) -> None:
     """Write the test for webMUSHRA: its configuration and sounds."""
-    from .evaluation.listening import webmushra
+    from ..evaluation.listening import webmushra
 
     print_table([("wrote", str(webmushra.export(Path(folder), Path(target), force)))])
 
@@ -126,8 +126,8 @@ def results(
     """Screen listeners; print means with 95 % intervals and which differences are significant."""
     from dataclasses import asdict
 
-    from .evaluation.listening import chart
-    from .evaluation.listening import results as counting
+    from ..evaluation.listening import chart
+    from ..evaluation.listening import results as counting
 
     found = counting.results(Path(folder))
     if picture:
@@ -140,7 +140,7 @@ def results(
 
 def parse_entrant(text: str) -> Entrant:
     """What `NAME@BITRATE`, `NAME` or `LABEL=FOLDER` stands for."""
-    from .evaluation.listening.making import Entrant
+    from ..evaluation.listening.making import Entrant
 
     label, equals, folder = text.partition("=")
     if equals:
@@ -156,7 +156,7 @@ def parse_entrant(text: str) -> Entrant:
 
 def _server() -> ModuleType:
     try:
-        from .evaluation.listening import serving
+        from ..evaluation.listening import serving
     except ImportError as error:
         raise MissingError("serving a test needs more packages; pip install 'nacre[server]'") from error
     return serving

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import InputError
+from ..errors import InputError
 
 if TYPE_CHECKING:
-    from .audio import RawFormat
+    from ..audio import RawFormat
 
 
 def complete_model(incomplete: str) -> list[str]:
     """Names of models that begin so, for the shell."""
-    from .catalogue import CATALOGUE
+    from ..catalogue import CATALOGUE
 
     return [name for name in CATALOGUE if name.startswith(incomplete)]
 
@@ -132,7 +132,7 @@ def parse_tags(pairs: list[str]) -> dict[str, str]:
 
 def parse_pcm(text: str) -> RawFormat:
     """The RawFormat of `encoding:rate[:channels]`."""
-    from .audio import RawFormat
+    from ..audio import RawFormat
 
     encoding, *rest = text.split(":")
     if len(rest) not in (1, 2) or not all(part.isascii() and part.isdigit() for part in rest):

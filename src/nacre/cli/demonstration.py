@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import audio, models, spectrogram
-from .contract import CodecContract
-from .errors import InputError
-from .files import DecodeOptions, EncodeOptions, decode_file, encode_file
+from .. import audio, models, spectrogram
+from ..contract import CodecContract
+from ..errors import InputError
+from ..files import DecodeOptions, EncodeOptions, decode_file, encode_file
 
 RATES = (1350, 2700, 6075)  # bits a second
 PICTURE = "spectrogram.png"
