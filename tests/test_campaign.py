@@ -148,7 +148,7 @@ def test_metrics_that_are_absent_are_left_out_or_missed(monkeypatch: pytest.Monk
     monkeypatch.setitem(campaign.METRICS, "stoi", metric)
     chosen, notes = choose_metrics(())
     assert "stoi" not in chosen and "si_sdr" in chosen and "visqol_audio" not in chosen
-    assert notes == ["STOI is not measured: no_such_package is not installed"]
+    assert notes == ["not measured, for want of no_such_package: STOI; pip install 'nacre[eval]'"]
     with pytest.raises(MissingError, match="STOI needs the package no_such_package"):
         from nacre.evaluation import plugins
 

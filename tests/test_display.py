@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from contextlib import redirect_stderr
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from nacre.batch import Failure
 from nacre.cli import display
-from nacre.cli.display import Progress, aligned, report_outcomes, summary_rows
+from nacre.cli.display import Progress, aligned, folded, print_table, report_outcomes, summary_rows
 from nacre.errors import DamagedError, InputError
 from nacre.files import Outcome
 
@@ -20,6 +21,26 @@ def test_columns_are_aligned_and_empty_ones_left_out() -> None:
     rows = [("a", "1", "", "x"), ("long", "22", "", "")]
     assert aligned(rows, right=(1,)) == ["a      1  x", "long  22"]
     assert aligned([]) == []
+
+
+def test_a_wide_table_goes_on_below_behind_its_first_columns(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [["codec", "kbps", "PESQ", "STOI", "SDR"], ["pearl", "6", "2.40", ".907", "4.9"]]
+    assert folded(rows, 1, 80) == [rows]
+    first, second = folded(rows, 1, len("codec  kbps  PESQ"))
+    assert first == [["codec", "kbps", "PESQ"], ["pearl", "6", "2.40"]]
+    assert second == [["codec", "STOI", "SDR"], ["pearl", ".907", "4.9"]]
+    assert [len(table) for table in folded(rows, 1, 3)] == [2] * 4  # a column is never cut
+    print_table(rows, keep=1)
+    assert capsys.readouterr().out.splitlines() == ["codec  kbps  PESQ  STOI  SDR", "pearl  6     2.40  .907  4.9"]
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "17")
+    print_table(rows, keep=1)
+    assert terminal.getvalue().splitlines() == [
+        *("codec  kbps  PESQ", "pearl  6     2.40", "", "codec  STOI  SDR", "pearl  .907  4.9")
+    ]
+    print_table([], keep=1)
 
 
 def test_what_was_made_is_told_in_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,10 +45,29 @@ def print_json(data: Any, err: bool = False) -> None:
     typer.echo(json.dumps(data, indent=2, ensure_ascii=False), err=err)
 
 
-def print_table(rows: Sequence[Sequence[str]], right: Sequence[int] = (), err: bool = False) -> None:
-    """Rows in aligned columns, those numbered in `right` to the right."""
-    for line in aligned(rows, right):
-        typer.echo(line, err=err)
+def print_table(rows: Sequence[Sequence[str]], right: Sequence[int] = (), err: bool = False, keep: int = 0) -> None:
+    """Rows in aligned columns, those numbered in `right` to the right.
+
+    With `keep`, what is too wide for a terminal goes on below, behind the first `keep` columns once more.
+    """
+    narrow = keep and rows and sys.stdout.isatty()
+    tables = folded(rows, keep, shutil.get_terminal_size().columns) if narrow else [rows]
+    for place, table in enumerate(tables):
+        if place:
+            typer.echo(err=err)
+        for line in aligned(table, right):
+            typer.echo(line, err=err)
+
+
+def folded(rows: Sequence[Sequence[str]], keep: int, fits: int) -> list[list[list[str]]]:
+    """Tables at most `fits` wide of the columns of one, each beginning with its first `keep`."""
+    widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+    tables: list[list[int]] = [[]]
+    for column in range(keep, len(widths)):
+        if tables[-1] and sum(widths[:keep]) + sum(widths[each] for each in [*tables[-1], column]) - 2 > fits:
+            tables.append([])
+        tables[-1].append(column)
+    return [[[*row[:keep], *(row[column] for column in columns)] for row in rows] for columns in tables]
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:

@@ -100,14 +100,22 @@ def choose_metrics(asked: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
     if not asked or list(asked) == [ALL]:
         usual = [name for name in METRICS if asked or name not in SLOW]
         absent = [name for name in usual if not METRICS[name].present()]
-        notes = [f"{METRICS[name].name} is not measured: {METRICS[name].package} is not installed" for name in absent]
-        return tuple(name for name in usual if name not in absent), notes
+        return tuple(name for name in usual if name not in absent), absence(absent)
     chosen = tuple(dict.fromkeys(with_digest(name) for name in asked))
     for name in chosen:
         metric = find_metric(name)
         if not metric.present():
             raise MissingError(f"{metric.name} needs the package {metric.package}; pip install 'nacre[eval]'")
     return chosen, []
+
+
+def absence(metrics: Sequence[str]) -> list[str]:
+    """A sentence on metrics whose packages are not installed, and what to do about it; none for none."""
+    if not metrics:
+        return []
+    names = ", ".join(METRICS[name].name for name in metrics)
+    packages = ", ".join(dict.fromkeys(str(METRICS[name].package) for name in metrics))
+    return [f"not measured, for want of {packages}: {names}; pip install 'nacre[eval]'"]
 
 
 def find_paths(plan: Plan) -> Iterator[tuple[Path, Path]]:
