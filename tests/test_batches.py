@@ -70,6 +70,7 @@ def test_from_disk_by_a_thread(corpus: Corpus) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes")  # of a machine with one core
 def test_from_disk_by_processes(corpus: Corpus) -> None:
     check_order(corpus.streaming(SPEC), workers=2)
 

@@ -48,3 +48,13 @@ def test_all_the_minutes_go_to_the_stages_that_run(monkeypatch: pytest.MonkeyPat
     assert call("train", "audiodec-48k-sym", "--data", "sounds", "--minutes", "30") == 0
     assert call("train", "audiodec-48k-sym", "--data", "sounds", "--minutes", "30", "--stage", "2") == 0
     assert told == [15, 15, 30]
+
+
+def test_each_recipe_has_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nacre.training import run
+
+    told: list[str] = []
+    monkeypatch.setattr(run, "train", lambda stages, data, out, **_: told.append(out))
+    assert call("train", "audiodec-48k-sym", "--data", "sounds") == 0
+    assert call("train", "nac-2023", "--data", "sounds", "--out", "here") == 0
+    assert told == ["runs/audiodec-48k-sym", "here"]

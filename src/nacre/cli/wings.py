@@ -104,7 +104,12 @@ def train(  # noqa: PLR0913 - the options of a verb are the arguments of its fun
     data: Annotated[
         list[str] | None, typer.Option(metavar="PLACE", help="Folders, lists or .tar shards of sound; several.")
     ] = None,
-    out: Annotated[str, typer.Option("--out", "-o", metavar="FOLDER", help="The folder of the run.")] = "runs/train",
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out", "-o", metavar="FOLDER", help="The folder of the run; default: runs/ and the recipe's name."
+        ),
+    ] = None,
     weights: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="Where the trained weights go in the end.")
     ] = None,
@@ -143,4 +148,6 @@ def train(  # noqa: PLR0913 - the options of a verb are the arguments of its fun
     whole = training.stages_for(recipe, settings or (), start, out if resume else None, scale)
     sound = training.Data(data, exclude or (), background, validation, cache)
     chosen = stages.timed(stages.from_stage(whole, stage), minutes)
-    training.train(chosen, sound, out, resume=resume, start=start, weights=weights, show=not quiet)
+    training.train(
+        chosen, sound, out or f"runs/{whole[0].name}", resume=resume, start=start, weights=weights, show=not quiet
+    )
