@@ -16,14 +16,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -192,8 +194,10 @@ def alone(task: str, folder: Path, name: str, side: str, seconds: float, setting
     elif settings.clock == "wall":
         words += ["--began", str(time.monotonic())]
     patience = settings.patience if task == "memory" else None
+    # an installed package is compiled already; a checkout is by its first round, where Python may keep what it makes
+    surroundings = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=patience)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=patience, env=surroundings)
     except subprocess.TimeoutExpired:
         return {"why": f"> {settings.patience:.0f} s"}
     if not done.returncode:
@@ -293,6 +297,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--keep", type=Path, metavar="FILE", help="JSON of what is measured, to go on from")
     chosen = parser.parse_args(arguments)
     settings = chosen_settings(chosen)
+    with suppress(ImportError):  # transformers looks for torchaudio once, and must not find the stand-in
+        import_module("transformers.utils").is_torchaudio_available()
     originals.stand_in_for_torchaudio()
     for word in chosen.tables:
         table = tables(settings)[word]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ class HiFiCodecConfig:
     groups: int | tuple[int, ...] = 2  # of features, or the features of each
     layers: int = 2  # levels of each group
     codebook_size: int = 1024
+    revive: bool = False  # ours: entries begin as what k-means finds, and dead ones come back; the original's never do
 
     @property
     def hop(self) -> int:
@@ -86,10 +87,11 @@ class HiFiCodec(Codec):
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
-        plain = CodebookConfig(ema=False, kmeans=0, revive_below=0)  # entries are learnt by gradient and nothing else
+        learnt = CodebookConfig(ema=False)  # by gradient, and in the original by nothing else
+        learnt = learnt if config.revive else replace(learnt, kmeans=0, revive_below=0)
         sizes = (config.codebook_size,) * config.layers
         self.quantizer = GroupResidualVQ(
-            ResidualVQConfig(config.latent, sizes, detach=False, codebook=plain), config.groups
+            ResidualVQConfig(config.latent, sizes, detach=False, codebook=learnt), config.groups
         )
         self.decoder = normalise(Chain(*_decoder(config)))
         many = 99  # frames of a stream that is under way
