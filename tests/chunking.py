@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from nacre.nn.state import State
 
-torch.set_num_threads(1)
-
 # any chunks, among them none, one sample, and those that fill no stride
 sizes = st.lists(st.sampled_from([0, 1, 17, 320, 509]) | st.integers(0, 40), min_size=1, max_size=6)
 few = st.lists(st.integers(0, 9) | st.just(17), min_size=1, max_size=6)  # for layers that see frames, not samples

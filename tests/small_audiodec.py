@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
 from audiodec_reference import Weights, autoencoder, vocoder
 
 from nacre.codecs.audiodec import AudioDec, AudioDecConfig
@@ -35,5 +34,4 @@ def official(kind: str) -> tuple[Weights, Weights | None]:
 
 def small_audiodec(kind: str = "sym", fused: bool = True) -> AudioDec:
     """An AudioDec of 3 levels of 5 bits, in evaluation mode."""
-    torch.set_num_threads(1)
     return from_audiodec(*official(kind), CONFIGS[kind], fused)

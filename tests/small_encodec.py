@@ -52,5 +52,4 @@ def official_weights(kind: str = "small") -> dict[str, torch.Tensor]:
 
 def small_encodec(fused: bool = True, kind: str = "small") -> EnCodec:
     """An EnCodec of 4 levels of 4 bits, in evaluation mode."""
-    torch.set_num_threads(1)
     return from_encodec(official_weights(kind), CONFIGS[kind], f"{kind}-encodec", fused)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hilcodec_reference as reference
-import torch
 
 from nacre.codecs.hilcodec import HILCodec, HILCodecConfig
 from nacre.converters.from_hilcodec import from_hilcodec
@@ -14,5 +13,4 @@ CONFIG = HILCodecConfig(encoder_dim=4, decoder_dim=4, n_fft=8, latent=8, levels=
 
 def small_hilcodec(fused: bool = True) -> HILCodec:
     """Three levels of 4 bits, in evaluation mode."""
-    torch.set_num_threads(1)
     return from_hilcodec(reference.made_up(SIZES), CONFIG, "small-hilcodec", fused)

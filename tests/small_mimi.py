@@ -15,7 +15,6 @@ CONFIG = MimiConfig(filters=2, dim=16, layers=2, heads=2, hidden=24, context=7, 
 @cache
 def small_mimi(config: MimiConfig = CONFIG) -> Mimi:
     """Random, in evaluation mode, its codebooks about where latents of noise are."""
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     codec = Mimi(config, "small-mimi").eval()
     with torch.no_grad():

@@ -17,7 +17,6 @@ CONFIG = WavTokenizerConfig(
 @cache
 def small_wavtokenizer(fused: bool = True) -> WavTokenizer:
     """Random, in evaluation mode, its entries about where latents of noise are."""
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     codec = WavTokenizer(CONFIG, "small-wavtokenizer").eval()
     with torch.no_grad():

@@ -13,8 +13,6 @@ from nacre.errors import InputError
 from nacre.quantizers.codebook import Codebook, CodebookConfig, straight_through
 from nacre.quantizers.ddp import gathered_sample
 
-torch.set_num_threads(1)  # small tensors: more threads only wait for each other
-
 
 def two_entries(smoothing: float) -> Codebook:
     config = CodebookConfig(decay=0.5, smoothing=smoothing, kmeans=0, revive_below=0)

@@ -21,11 +21,6 @@ COUNTS = {"dac-44k": 76_651_890, "dac-24k": 74_708_706, "dac-16k": 74_175_906, "
 ODD = DACConfig(16_000, (2, 4, 5, 8), encoder_dim=2, decoder_dim=16, latent=8, levels=3, codebook_size=32)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def small_dac(config: DACConfig = ODD) -> DAC:
     """A DAC whose every part matters: weights not tiny, ripples not 1."""
     torch.manual_seed(0)

@@ -38,11 +38,6 @@ SHAPES = {"dac-16k": (16_000, (2, 4, 5, 8), 12), "dac-44k": (44_100, (2, 4, 8, 8
 GEOMETRY = {"dac-16k": ((1, 34, 5346), (5, 234, 69_346), 5264), "dac-44k": ((1, 72, 28_522), (5, 416, 204_650), 7904)}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def small(name: str) -> DAC:
     """A DAC that could have been the released one of that name, but for its width."""
     torch.manual_seed(0)

@@ -52,7 +52,6 @@ EACH_FAMILY = pytest.mark.parametrize("name", SMALL)
 
 @pytest.fixture(autouse=True)
 def _repeatable() -> None:
-    torch.set_num_threads(1)
     torch.manual_seed(0)
 
 

@@ -28,7 +28,6 @@ PLAIN = ("augment.gain=0", "augment.polarity=0", "codec.dropout=[2]", "codec.los
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
     return make_sound(tmp_path_factory.mktemp("sound"))
 
 

@@ -68,7 +68,6 @@ FOUND = distinct()
 def build(name: str) -> Codec:
     """A preset, narrow where that can be, with weights that are nowhere zero."""
     make, config = FOUND[name]
-    torch.set_num_threads(1)
     torch.manual_seed(len(name))
     codec = make(config, name)
     with torch.no_grad():

@@ -30,7 +30,6 @@ THIN = ("periods-academicodec",)  # the quickest family of discriminators
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
     return make_sound(tmp_path_factory.mktemp("sound"))
 
 

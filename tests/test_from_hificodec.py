@@ -54,7 +54,6 @@ def compare(codec: HiFiCodec, net: HiFi, given: dict[str, Weights], wave: np.nda
 
 @pytest.mark.parametrize("name", NETS)
 def test_codes_and_sound_are_those_of_the_network(name: str) -> None:
-    torch.set_num_threads(1)
     net = NETS[name]
     codec = from_hificodec(parts(net), small(name), name)
     assert codec.info.hop == np.prod(net.rates) and codec.info.codebook_sizes == (32,) * 4

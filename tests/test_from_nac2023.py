@@ -36,7 +36,6 @@ SMALL = NAC2023Config(
 
 @pytest.fixture(autouse=True)
 def small_preset(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.set_num_threads(1)
     monkeypatch.setattr(module, "PRESETS", {"nac-2023": SMALL})
 
 

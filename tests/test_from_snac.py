@@ -21,11 +21,6 @@ from nacre.nn.noise import normal_at
 NEW = "parametrizations.weight.original"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def package() -> Any:
     return pytest.importorskip("snac")
 

@@ -49,7 +49,6 @@ def compare(codec: SoundStream, net: SEANet, given: Weights, wave: np.ndarray) -
 
 @pytest.mark.parametrize("name", NETS)
 def test_codes_and_sound_are_those_of_the_network(name: str) -> None:
-    torch.set_num_threads(1)
     net, hop = NETS[name], int(np.prod(RATIOS[name]))
     codec = from_soundstream(weights(name), small(name), name)
     assert codec.info.hop == hop and codec.info.levels == 2

@@ -11,8 +11,6 @@ from nacre.errors import InputError
 from nacre.quantizers.grvq import GroupResidualVQ
 from nacre.quantizers.rvq import ResidualVQConfig
 
-torch.set_num_threads(1)  # small tensors: more threads only wait for each other
-
 
 def lattice(groups: int | tuple[int, ...], layers: int, dim: int) -> GroupResidualVQ:
     """Points on a line, each layer's an eighth of the last: every choice of codes is the nearest, exactly."""

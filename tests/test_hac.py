@@ -40,7 +40,6 @@ KINDS = pytest.mark.parametrize("kind", SMALL)
 @cache
 def small(kind: str) -> HAC:
     """A small HAC whose every part matters: no gain at zero, no ripple at one, no average at its start."""
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     codec = HAC(SMALL[kind], f"small-{kind}")
     with torch.no_grad():

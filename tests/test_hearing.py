@@ -21,11 +21,6 @@ from nacre.training.spectra import Pair, Resolution
 RATE = 24000
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def test_intelligibility_is_perfect_for_equal_envelopes_and_falls_with_noise() -> None:
     torch.manual_seed(0)
     loss, speech = (

@@ -31,7 +31,6 @@ HOP = 240
 
 def small(config: HiFiCodecConfig = SMALL) -> HiFiCodec:
     """A HiFi-Codec whose every part matters: norms that scale and shift, latents and entries of one size."""
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     codec = HiFiCodec(config, "small-hificodec")
     with torch.no_grad():

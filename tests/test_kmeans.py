@@ -9,8 +9,6 @@ from torch.nn import functional as F
 from nacre.quantizers import kmeans as module
 from nacre.quantizers.kmeans import kmeans, nearest, prepare
 
-torch.set_num_threads(1)  # small tensors: more threads only wait for each other
-
 
 @pytest.mark.parametrize("normalised", [False, True])
 def test_lands_on_the_centres(normalised: bool) -> None:

@@ -29,11 +29,6 @@ from nacre.training.spectra import Pair, Resolution
 RATE = 24000
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def speechlike(samples: int = 4800, seed: int = 0) -> Tensor:
     """Two harmonic tones with a little noise, `[2, 1, T]`."""
     generator = torch.Generator().manual_seed(seed)

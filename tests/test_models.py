@@ -183,7 +183,6 @@ def test_runtimes_that_cannot_be_are_told(server: Server, tmp_path: Path) -> Non
 def test_threads_are_torchs_only_where_they_are_named(server: Server, tmp_path: Path) -> None:
     before = torch.get_num_threads()
     try:
-        torch.set_num_threads(1)
         load("dac-44k")
         assert torch.get_num_threads() == 1
         load("dac-44k", threads=2)

@@ -13,8 +13,6 @@ from nacre.errors import InputError
 from nacre.quantizers.codebook import CodebookConfig
 from nacre.quantizers.msrvq import MultiScaleVQ, MultiScaleVQConfig
 
-torch.set_num_threads(1)  # small tensors: more threads only wait for each other
-
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.integers(1, 3))
 def test_encode_inverts_decode(strides: list[int], spans: int) -> None:

@@ -29,7 +29,6 @@ VECTORS = Path(__file__).parents[2] / "shared" / "vectors"
 @cache
 def small() -> NAC2023:
     """A narrow codec of 4 levels with blocks of 5 frames, whose entries are as large as what they code."""
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     codec = NAC2023(
         NAC2023Config(filters=2, dim=8, block=BLOCK, levels=4, codebook_size=16, dropout=(1, 2, 4)), "small"

@@ -51,7 +51,6 @@ def test_every_architecture_is_here() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", REACHED)
 def test_two_seconds_are_learnt(name: str, tmp_path: Path) -> None:
-    torch.set_num_threads(1)
     steps, bound, more = REACHED[name]
     settings = [f"steps={steps}", f"checkpoint_every={steps}", "adversarial_on_cpu=false", *more]
     recipe = replace(stages_for(name, settings, scale="small")[0], augment=Augment(), stage=0)

@@ -20,8 +20,6 @@ from nacre.quantizers.msrvq import MultiScaleVQ, MultiScaleVQConfig
 from nacre.quantizers.rvq import ResidualVQ, ResidualVQConfig
 from nacre.quantizers.split import SplitVQ
 
-torch.set_num_threads(1)  # small tensors: more threads only wait for each other
-
 DAC = CodebookConfig(ema=False, normalised=True)
 MAKE = {
     "rvq": lambda: ResidualVQ(ResidualVQConfig(8, (16, 32, 16))),

@@ -39,7 +39,6 @@ train(small_recipe(*settings), sound, out, resume=True)
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
     return make_sound(tmp_path_factory.mktemp("sound"))
 
 

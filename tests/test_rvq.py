@@ -14,8 +14,6 @@ from nacre.errors import InputError
 from nacre.quantizers.codebook import CodebookConfig
 from nacre.quantizers.rvq import ResidualVQ, ResidualVQConfig, active_mean, draw_levels
 
-torch.set_num_threads(1)  # small tensors: more threads only wait for each other
-
 EMA = ResidualVQConfig(6, (16, 16, 8))
 FACTORISED = ResidualVQConfig(6, (16, 16, 8), code_dim=3, codebook=CodebookConfig(ema=False, normalised=True))
 SHARED = ResidualVQConfig(6, (16, 16, 8), code_dim=3, shared=True)

@@ -25,11 +25,6 @@ FIGURES = {
 TURNS = {"small-speech": 2048, "small-music": 12_288}  # samples that a sound is filled up to
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module", params=TURNS)
 def snac(request: pytest.FixtureRequest) -> SNAC:
     return small_snac(request.param)

@@ -60,7 +60,6 @@ def paper(config: SoundStreamConfig = SMALL) -> SoundStream:
 
 @pytest.fixture(scope="module")
 def codecs() -> dict[str, SoundStream]:
-    torch.set_num_threads(1)
     return {"paper": paper(), "academicodec": from_soundstream(random_weights(PLAIN.shapes()), BOTH_SIDES)}
 
 

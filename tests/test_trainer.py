@@ -24,7 +24,6 @@ from nacre.training.trainer import Trainer, adversarial, shares
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
     return make_sound(tmp_path_factory.mktemp("sound"))
 
 
