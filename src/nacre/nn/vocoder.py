@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from .blocks import in_step
 from .conv import Conv1d
 from .padding import Kernel, spread
-from .spectral import fourier_basis
 from .state import State
 
 KERNEL = 7  # frames that the first convolution and each block hear
@@ -129,13 +128,10 @@ class HannISTFT(nn.Module):
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__()
-        self.kernel, n_fft = kernel, kernel.size
-        weights = torch.full((n_fft // 2 + 1,), 2.0 / n_fft)
-        weights[0] = weights[-1] = 1.0 / n_fft  # zero and Nyquist stand once in a full spectrum
-        window = torch.hann_window(n_fft, dtype=torch.float64)
-        basis = fourier_basis(n_fft, window) * torch.cat([weights, weights])[:, None]
-        self.register_buffer("basis", basis[:, None], persistent=False)
-        self.basis: Tensor  # [2N, 1, n_fft]
+        self.kernel = kernel
+        window = torch.hann_window(kernel.size, dtype=torch.float64)
+        self.register_buffer("window", window.float()[:, None], persistent=False)
+        self.window: Tensor  # [n_fft, 1]
         self.squares = _Squares(window.square().float())
 
     def forward(self, spectrum: Tensor, state: State | None = None) -> Tensor:
@@ -144,8 +140,16 @@ class HannISTFT(nn.Module):
         ones, same = spread(self.squares, spectrum.new_ones(1, 1, spectrum.shape[-1]), state, self.kernel)
         if not frames.shape[-1]:
             return spectrum.new_zeros(spectrum.shape[0], 1, 0)
-        wave = F.conv_transpose1d(frames, self.basis, stride=self.kernel.stride)[..., due]
-        return wave / F.conv_transpose1d(ones, self.squares.window, stride=self.kernel.stride)[..., same]
+        pieces = torch.fft.irfft(torch.complex(*frames.chunk(2, dim=1)), self.kernel.size, dim=1) * self.window
+        return (
+            overlapped(pieces, self.kernel)[..., due] / overlapped(ones * self.squares.window, self.kernel)[..., same]
+        )
+
+
+def overlapped(pieces: Tensor, kernel: Kernel) -> Tensor:
+    """Pieces `[B, n_fft, F]`, a stride apart, added up: `[B, 1, T]`."""
+    length = (pieces.shape[-1] - 1) * kernel.stride + kernel.size
+    return F.fold(pieces, (1, length), (1, kernel.size), stride=(1, kernel.stride))[:, :, 0]
 
 
 class _Squares(nn.Module):
@@ -153,5 +157,5 @@ class _Squares(nn.Module):
 
     def __init__(self, window: Tensor) -> None:
         super().__init__()
-        self.register_buffer("window", window[None, None], persistent=False)
-        self.window: Tensor
+        self.register_buffer("window", window[:, None], persistent=False)
+        self.window: Tensor  # [n_fft, 1]
