@@ -182,6 +182,22 @@ def test_forward_is_encode_then_decode(codec: EnCodec, length: int) -> None:
     assert np.abs(passed.wave.numpy() - codec.decode(codes)).max() < 1e-6 * PEAK
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of torch about itself
+def test_compiled_it_says_the_same() -> None:
+    """What docs/models.md offers those who code many files: other kernels, the same codes."""
+    codec, compiled = small_encodec(), small_encodec()
+    compiled.load_state_dict(codec.state_dict())
+    compiled.encoder.compile()
+    compiled.decoder.compile()
+    for length in (5 * HOP, 12_345):
+        wave = noise(length)
+        codes = codec.encode(wave)
+        assert all(np.array_equal(*pair) for pair in zip(codes.levels, compiled.encode(wave).levels, strict=True))
+        sound = codec.decode(codes)
+        assert np.abs(compiled.decode(codes) - sound).max() < 1e-5 * np.abs(sound).max()
+
+
 def test_every_parameter_learns() -> None:
     codec = small_encodec(fused=False).train()
     result = codec(torch.from_numpy(noise(4_000, batch=2)))
