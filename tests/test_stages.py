@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from small_run import make_sound, small_recipe
 
 from nacre.errors import InputError
 from nacre.training.checkpoint import Checkpoints
-from nacre.training.recipe import parse_recipe
+from nacre.training.recipe import parse_recipe, read_recipe
 from nacre.training.run import stages_for, train
 from nacre.training.stages import from_stage, parse_stages, read_stages, stages_to_toml, timed
 
@@ -90,3 +91,15 @@ def test_stages_run_one_after_another_and_from_the_middle(tmp_path: Path) -> Non
     assert stages_for(None, out=tmp_path / "run") == stages
     with pytest.raises(InputError, match="holds a run already"):
         train(stages, sound, tmp_path / "run")
+
+
+def test_what_made_the_shipped_weights_ends_as_their_recipe_says() -> None:
+    folder = Path(__file__).parents[1] / "weights" / "pearl-24k"
+    first, second, last = read_stages(folder / "from-nothing.toml")
+    said = read_recipe(folder / "recipe.toml")
+    assert first.steps + second.steps + last.steps == 34_753
+    assert (first.weights.loudness, second.augment.speed, last.complex_stft_power) == (0, 0.25, 0.5)
+    unused = {"adversarial": 0.0, "feature": 0.0}  # on a CPU there is no adversary
+    assert replace(last.weights, **unused) == replace(said.weights, **unused)
+    same = ("architecture", "codec", "augment", "mel", "crop", "batch", "lr", "schedule", "ema", "complex_stft_power")
+    assert [getattr(last, key) for key in same] == [getattr(said, key) for key in same]
