@@ -53,6 +53,7 @@ STREAMS = (
     "snac-24k",
 )
 MISSING = "–"
+NO_MEMORY = ("not enough memory", "can't allocate memory", "MemoryError")  # what a process says that hit its limit
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ def alone(task: str, folder: Path, name: str, side: str, seconds: float, setting
     if not done.returncode:
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return found
-    if task == "memory" and ("not enough memory" in done.stderr or "MemoryError" in done.stderr):
+    if task == "memory" and any(word in done.stderr for word in NO_MEMORY):
         return {"why": f"> {settings.limit:.0f}"}
     raise SystemExit(f"{' '.join(words)} ended with {done.returncode}: {done.stderr[-800:]}")
 
