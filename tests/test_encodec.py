@@ -187,7 +187,6 @@ def test_forward_is_encode_then_decode(codec: EnCodec, length: int) -> None:
 def test_compiled_it_says_the_same() -> None:
     """What docs/models.md offers those who code many files: other kernels, the same codes."""
     codec, compiled = small_encodec(), small_encodec()
-    compiled.load_state_dict(codec.state_dict())
     compiled.encoder.compile()
     compiled.decoder.compile()
     for length in (5 * HOP, 12_345):

@@ -112,7 +112,7 @@ def learnt(stage: Recipe, run: Path, before: Path | None) -> None:
     assert {name for name in learns if torch.equal(first[name], last[name]) and not name.endswith("entries")} == set()
     first, last = ends(run, "discriminators") if stage.discriminators else ({}, {})
     # a hinge pulls real and coded scores that are all within its margin equally up and down: their bias may well rest
-    rests = ".last.bias" if "hinge" in stage.gan else "nothing"
+    rests = (".last.bias",) if "hinge" in stage.gan else ()
     learns = {name for name, _ in judges.named_parameters() if not name.endswith(rests)}
     assert {name for name in learns if torch.equal(first[name], last[name])} == set()
 

@@ -129,10 +129,10 @@ class HannISTFT(nn.Module):
     def __init__(self, kernel: Kernel) -> None:
         super().__init__()
         self.kernel = kernel
-        window = torch.hann_window(kernel.size, dtype=torch.float64)
-        self.register_buffer("window", window.float()[:, None], persistent=False)
+        window = torch.hann_window(kernel.size, dtype=torch.float64).float()
+        self.register_buffer("window", window[:, None], persistent=False)
         self.window: Tensor  # [n_fft, 1]
-        self.squares = _Squares(window.square().float())
+        self.squares = nn.Module()  # their sum has a place of its own in a State
 
     def forward(self, spectrum: Tensor, state: State | None = None) -> Tensor:
         """Samples that the frames complete."""
@@ -141,21 +141,11 @@ class HannISTFT(nn.Module):
         if not frames.shape[-1]:
             return spectrum.new_zeros(spectrum.shape[0], 1, 0)
         pieces = torch.fft.irfft(torch.complex(*frames.chunk(2, dim=1)), self.kernel.size, dim=1) * self.window
-        return (
-            overlapped(pieces, self.kernel)[..., due] / overlapped(ones * self.squares.window, self.kernel)[..., same]
-        )
+        squares = ones * self.window.square()
+        return overlapped(pieces, self.kernel)[..., due] / overlapped(squares, self.kernel)[..., same]
 
 
 def overlapped(pieces: Tensor, kernel: Kernel) -> Tensor:
     """Pieces `[B, n_fft, F]`, a stride apart, added up: `[B, 1, T]`."""
     length = (pieces.shape[-1] - 1) * kernel.stride + kernel.size
     return F.fold(pieces, (1, length), (1, kernel.size), stride=(1, kernel.stride))[:, :, 0]
-
-
-class _Squares(nn.Module):
-    """The squared window, which adds up as frames do and has a place of its own in a State for that."""
-
-    def __init__(self, window: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("window", window[:, None], persistent=False)
-        self.window: Tensor  # [n_fft, 1]

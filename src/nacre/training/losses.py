@@ -237,7 +237,7 @@ class ComplexSTFTLoss(PairLoss):
 def pressed(real: Tensor, imaginary: Tensor, power: float, floor: float = 1e-3) -> tuple[Tensor, Tensor]:
     """Complex values of the same phase whose magnitude is raised to `power`; linear under `floor` (a power)."""
     size = real.square() + imaginary.square()
-    gain = ((size + floor).log() * ((power - 1) / 2)).exp()  # a tenth of the time that pow takes
+    gain = ((size + floor).log() * ((power - 1) / 2)).exp()  # a third of the time that pow takes, both ways
     return real * gain, imaginary * gain
 
 
