@@ -101,3 +101,10 @@ def test_halves() -> None:
     first, second = halves([DiscriminatorOutput(x, (2 * x, 3 * x))])
     assert first[0].logits.flatten().tolist() == [0, 1]
     assert second[0].features[1].flatten().tolist() == [6, 9]
+
+
+@pytest.mark.parametrize(
+    ("left", "override"), [("adversarial", "weights.feature=0"), ("feature", "weights.adversarial=0")]
+)
+def test_what_weighs_nothing_is_not_judged(left: str, override: str) -> None:
+    assert [*adversary(override).judge(*waves())] == [left]

@@ -193,3 +193,13 @@ def test_what_does_not_fit_is_refused() -> None:
         augmenter(Hiss(100))
     with pytest.raises(InputError, match="expected crops of 12000 samples, got 11999"):
         augmenter(gain=1.0)(crops(11999), 0)
+
+
+def test_what_is_heard_stays_beside_what_it_is_judged_by() -> None:
+    wave = crops() / crops().abs().amax((1, 2), keepdim=True)
+    both = augmenter(Hiss(level=0.9), mix=1.0, mix_snr_db=(0.0, 0.0))
+    clean, heard = both.beside(wave, 24)
+    assert (heard.abs().amax((1, 2)) <= 1).all() and (clean.abs().amax((1, 2)) < 1).all()
+    noise = (heard - clean).double()
+    torch.testing.assert_close(decibels(clean, noise), torch.zeros(8).double(), rtol=0, atol=2e-3)
+    assert torch.equal(both(wave, 24), heard)

@@ -112,6 +112,13 @@ def test_losses_that_share_layers_and_one_beside_reach_the_model_in_one_pass() -
     torch.testing.assert_close(model.weight.grad, expected)
 
 
+def test_a_loss_beside_that_nothing_learns_from_is_left_out() -> None:
+    """Commitment of an encoder that is held."""
+    output = torch.randn(2, 1, 8, requires_grad=True)
+    Balancer(BalancerConfig({"one": 1})).backward({"one": output.sum()}, output, torch.tensor(3.0))
+    assert output.grad is not None and output.grad.norm() > 0
+
+
 def test_a_gradient_scaler_scales_the_gradient_and_not_the_norms() -> None:
     output = torch.randn(2, 1, 3, requires_grad=True)
     plain, scaled = (Balancer(BalancerConfig({"a": 1})) for _ in range(2))

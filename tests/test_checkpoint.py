@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from nacre.errors import DamagedError, MissingError
+from nacre.errors import DamagedError, InputError, MissingError
 from nacre.training import checkpoint as store
 from nacre.training.checkpoint import Checkpoint, Checkpoints
 
@@ -136,3 +137,13 @@ def test_random_generators_go_on_where_they_were(tmp_path: Path) -> None:
     assert own is not None
     store.restore_random(own["random"])
     assert [draws() for _ in range(5)] == expected
+
+
+def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # no file may grow beyond
+    try:
+        with pytest.raises(InputError, match=r"model\.safetensors cannot be written: .*is there room"):
+            store.write_tensors(tmp_path, "model", {"x": torch.zeros(5000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -144,6 +144,8 @@ def test_it_is_served_from_where_it_fits(corpus: Corpus, monkeypatch: pytest.Mon
     crops = corpus.crops(SPEC, "cuda")
     assert isinstance(crops, MemoryCorpus)
     assert crops.device.type == "cpu"
+    monkeypatch.setattr(data, "fits", lambda device, size: device == "meta")
+    assert isinstance(corpus.crops(SPEC, "meta"), StreamingCorpus)  # it would have to be decoded on the CPU first
 
 
 def test_exclusions_and_warnings_reach_the_corpus(tmp_path: Path) -> None:

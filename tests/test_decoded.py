@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from pathlib import Path
 
 import corpora
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from nacre.errors import InputError
 from nacre.training import decoded
 from nacre.training.clips import Clip, read_clip
 from nacre.training.decoded import DecodeJob, decode, fits, to_int16
@@ -122,3 +125,16 @@ def test_only_what_fits_fits() -> None:
     assert fits("cpu", 1000)
     assert not fits("cpu", 1 << 60)
     assert not fits("cpu", 1000, share=0.0)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="asks the disk as POSIX does")
+def test_a_cache_without_room_is_told_before_anything_is_decoded(tmp_path: Path) -> None:
+    folder = corpora.write_ramps(tmp_path / "data")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, limits[1]))  # no file may grow beyond
+    try:
+        with pytest.raises((InputError, OSError), match=r"no room for the decoded sound|File too large"):
+            decode(job(folder, tmp_path / "cache"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list((tmp_path / "cache").glob("decoded-*"))

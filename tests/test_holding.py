@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import torch
+from small_encodec import CONFIG
 from small_run import small_recipe
+from torch import nn
 
+from nacre.codecs.encodec import EnCodec
 from nacre.training.holding import hold
 
 
@@ -20,3 +23,11 @@ def test_held_parts_stay_and_pass_gradients_on() -> None:
     assert all(kept for name, kept in same.items() if not name.startswith("encoder."))
     assert not all(kept for name, kept in same.items() if name.startswith("encoder."))
     assert codec.encoder.training and not codec.decoder.training
+
+
+def test_held_recurrent_layers_let_gradients_through_on_a_gpu_too() -> None:
+    """cuDNN refuses a backward pass in evaluation mode; the values are the same without dropout."""
+    codec = hold(EnCodec(CONFIG).train(), ["decoder"])
+    layers = [layer for layer in codec.decoder.modules() if isinstance(layer, nn.LSTM)]
+    assert layers and all(layer.training and not layer.dropout for layer in layers)
+    assert not any(part.training for part in codec.decoder.modules() if not isinstance(part, nn.RNNBase))

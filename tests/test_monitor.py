@@ -19,6 +19,7 @@ WELL: dict[str, Any] = {"codebook_sizes": (512, 512), "usage": [0.9, 0.8], "perp
 def test_all_well() -> None:
     assert Alarms().check(YOUNG, WELL | {"discriminator": 0.9}) == []
     assert Alarms().check(YOUNG, {}) == []  # a codec without codebooks, a run without discriminators
+    assert Alarms().check(YOUNG, {"codebook_sizes": (512,)}) == []  # one that keeps no count
 
 
 def test_a_collapsed_level_is_named_once_until_it_recovers() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_run import small_recipe
 
+from nacre.codecs.dac import DACConfig
 from nacre.codecs.hac import PRESETS as HAC_PRESETS
 from nacre.codecs.nac2023 import PRESETS as NAC_PRESETS
 from nacre.codecs.pearl import Pearl, PearlConfig
@@ -129,6 +130,8 @@ def test_overrides_reach_keys_tables_and_bare_words() -> None:
         ("ema=1", "ema and betas lie from 0 up to 1"),
         ('held=["ear"]', "'held' holds some of encoder, quantizer, decoder, got ear"),
         ("noise.speed=0.5", "noise.speed must be 0"),
+        ("noise.gain=0.5", "noise.gain must be 0"),
+        ("noise.polarity=0.5", "noise.polarity must be 0"),
         ("steps", "expected an override as key=value, got 'steps'"),
     ],
 )
@@ -136,6 +139,11 @@ def test_what_does_not_fit_is_named(override: str, sentence: str) -> None:
     with pytest.raises(InputError) as error:
         parse_recipe("lr = 1e-3", [override])
     assert sentence in str(error.value)
+
+
+def test_a_codec_that_is_not_described_is_the_architectures_own() -> None:
+    assert isinstance(parse_recipe('architecture = "dac"').codec, DACConfig)
+    assert isinstance(parse_recipe("").codec, PearlConfig)
 
 
 def test_files_that_are_no_recipes(tmp_path: Path) -> None:

@@ -110,6 +110,38 @@ def test_a_finished_run_has_nothing_left_to_do(sound: Path, tmp_path: Path) -> N
         train(small_recipe("steps=9", "seed=4", "adversarial_on_cpu=false"), sound, tmp_path, resume=True)
 
 
+def test_a_run_is_resumed_with_its_own_codec_and_players(sound: Path, tmp_path: Path) -> None:
+    settings = ("steps=3", "adversarial_start=0.0")
+    train(small_recipe(*settings), sound, tmp_path)
+    for override, sentence in (
+        ("codec.dim=16", "cannot be resumed with another 'codec'"),
+        ("balancer=true", "cannot be resumed with another 'balancer'"),
+        (
+            'discriminators=["periods-hifigan"]',
+            "holds the discriminators periods-academicodec, the recipe has periods-h",
+        ),
+        ("adversarial_on_cpu=false", "would be lost"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            train(small_recipe(*settings, "steps=9", override), sound, tmp_path, resume=True)
+    assert Checkpoints(tmp_path).last().step == 3
+
+
+def test_a_balancer_goes_on_with_the_losses_it_knows(sound: Path, tmp_path: Path) -> None:
+    settings = ("adversarial_on_cpu=false", "balancer=true")
+    train(small_recipe("steps=2", *settings), sound, tmp_path)
+    with pytest.raises(InputError, match="weighs mel, complex_stft, log_snr"):
+        train(small_recipe("steps=3", "weights.log_snr=0", *settings), sound, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("settings", [('held=["encoder","quantizer"]',), ("weights.feature=0",)])
+def test_a_balancer_meets_held_parts_and_losses_that_are_left_out(
+    sound: Path, tmp_path: Path, settings: tuple[str, ...]
+) -> None:
+    train(small_recipe("steps=2", "adversarial_start=0.0", "balancer=true", *settings), sound, tmp_path)
+    assert Checkpoints(tmp_path).last().step == 2
+
+
 def test_a_sitting_may_be_the_first_with_discriminators(sound: Path, tmp_path: Path) -> None:
     train(small_recipe("steps=2", "adversarial_on_cpu=false"), sound, tmp_path)
     assert not Checkpoints(tmp_path).last().has("discriminators")

@@ -68,7 +68,7 @@ def test_a_single_recipe_is_asked_for() -> None:
 def test_where_to_begin_and_how_long() -> None:
     stages = parse_stages(TWO)
     assert from_stage(stages, 2) == stages[1:]
-    with pytest.raises(InputError, match="two has 2 stages, got --stage 3"):
+    with pytest.raises(InputError, match="two has the stages 1, 2, got --stage 3"):
         from_stage(stages, 3)
     assert [each.minutes for each in timed(stages, 3)] == [1.5, 1.5]
     assert timed(stages, None) == stages
@@ -91,6 +91,24 @@ def test_stages_run_one_after_another_and_from_the_middle(tmp_path: Path) -> Non
     assert stages_for(None, out=tmp_path / "run") == stages
     with pytest.raises(InputError, match="holds a run already"):
         train(stages, sound, tmp_path / "run")
+
+
+def test_stages_keep_their_numbers_when_only_the_later_ones_are_run(tmp_path: Path) -> None:
+    three = parse_stages(
+        small_recipe("steps=2", "checkpoint_every=1", "adversarial_on_cpu=false").to_toml() + 3 * "[[stage]]\n"
+    )
+    later = parse_stages(stages_to_toml(three[1:]))
+    assert later == three[1:] and [stage.stage for stage in later] == [2, 3]
+    assert from_stage(later, 1) == later and from_stage(later, 3) == three[2:]
+    with pytest.raises(InputError, match="has the stages 2, 3, got --stage 4"):
+        from_stage(later, 4)
+    sound, run = make_sound(tmp_path / "sound", files=1), tmp_path / "run"
+    train(three[:1], sound, tmp_path / "first")
+    train(three[1:], sound, run, start=tmp_path / "first" / "stage-1")
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file() and path.name != "recipe.toml"}
+    train(stages_for(None, out=run), sound, run, resume=True)  # there is no stage 1 here, and none is begun
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path in before} == before
+    assert sorted(path.name for path in run.glob("stage-*")) == ["stage-2", "stage-3"]
 
 
 def test_what_made_the_shipped_weights_ends_as_their_recipe_says() -> None:

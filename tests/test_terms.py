@@ -6,6 +6,7 @@ import pytest
 import torch
 from small_run import small_recipe
 
+from nacre.errors import InputError
 from nacre.quantizers.base import Quantized
 from nacre.training.losses import ComplexSTFTLoss, LogSNRLoss, MelLoss, WaveLoss
 from nacre.training.spectra import Pair
@@ -43,3 +44,8 @@ def test_what_the_quantizer_costs() -> None:
     terms = Terms(small_recipe("weights.commitment=3", "weights.codebook=0.5"), 8000)
     quantized = Quantized(torch.zeros(1), (), torch.tensor(2.0), torch.tensor(10.0))
     assert terms.beside(quantized).item() == pytest.approx(3 * 2 + 0.5 * 10)
+
+
+def test_a_codec_that_would_learn_from_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="learns from one of mel, stft"):
+        Terms(small_recipe("weights.mel=0", "weights.complex_stft=0", "weights.log_snr=0"), 8000)

@@ -62,6 +62,8 @@ def test_finished_weights_code_what_the_average_codes(tmp_path: Path) -> None:
 
 def test_a_run_without_discriminators_leaves_none(tmp_path: Path) -> None:
     codec_and_run(tmp_path / "run", discriminators=False)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "discriminators.safetensors").write_bytes(b"those of earlier weights")
     finish(tmp_path / "run", tmp_path / "weights", best=True)
     assert not (tmp_path / "weights" / "discriminators.safetensors").exists()
 

@@ -86,10 +86,11 @@ class Adversary:
             of_real = self.model(mono(real))
         of_coded = self.model(mono(coded))
         self.model.requires_grad_(True)
-        return {
-            "adversarial": generator_loss(of_coded, self.objective, self.recipe.average),
-            "feature": self.recipe.feature_matching(of_real, of_coded),
+        terms: dict[str, Callable[[], Tensor]] = {
+            "adversarial": lambda: generator_loss(of_coded, self.objective, self.recipe.average),
+            "feature": lambda: self.recipe.feature_matching(of_real, of_coded),
         }
+        return {name: term() for name, term in terms.items() if getattr(self.recipe.weights, name)}
 
 
 def mono(wave: Tensor) -> Tensor:

@@ -95,16 +95,26 @@ class Augmenter:
     @torch.no_grad()
     def __call__(self, wave: Tensor, place: int) -> Tensor:
         """The batch `[B, C, length]` from `wave`, drawn when all ranks together had had `place` crops."""
+        wave, peak = self._changed(wave, place)
+        return wave / peak if self.config.active else wave  # a factor of 1 leaves the bits alone
+
+    @torch.no_grad()
+    def beside(self, wave: Tensor, place: int) -> tuple[Tensor, Tensor]:
+        """`wave` as it is and as it is heard: where that would be too loud, both are turned down alike."""
+        heard, peak = self._changed(wave, place)
+        return wave / peak, heard / peak
+
+    def _changed(self, wave: Tensor, place: int) -> tuple[Tensor, Tensor]:
+        """The changed batch, and by what to divide it so that nothing in it passes 1."""
         if wave.shape[-1] != self.source_length:
             raise InputError(f"expected crops of {self.source_length} samples, got {wave.shape[-1]}")
         if not self.config.active:
-            return wave
+            return wave, wave.new_ones(())
         random = np.random.default_rng([*self._seed, place])
         wave = self._speed(wave, random)
         for change in (self._reverb, lambda wave, random: self._mix(wave, random, place), self._colour, self._level):
             wave = change(wave, random)
-        peak = wave.abs().amax((1, 2), keepdim=True)
-        return wave / peak.clamp(min=1)  # a factor of 1 leaves the bits alone
+        return wave, wave.abs().amax((1, 2), keepdim=True).clamp(min=1)
 
     def _speed(self, wave: Tensor, random: np.random.Generator) -> Tensor:
         config, margin = self.config, self._margin

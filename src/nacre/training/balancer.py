@@ -65,7 +65,7 @@ class Balancer(nn.Module):
         balanced = torch.zeros_like(output)
         for factor, gradient in zip(factors, gradients, strict=True):
             balanced += factor.to(gradient.dtype) * gradient
-        if beside is None:
+        if beside is None or not beside.requires_grad:  # a held encoder has nothing to commit to
             torch.autograd.backward([output], [balanced])
         else:
             torch.autograd.backward([output, beside * scale], [balanced, None])

@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ..errors import DamagedError, MissingError
+from ..errors import DamagedError, InputError, MissingError
 
 FOLDER = "checkpoints"
 STATE, RECIPE = "state.json", "recipe.toml"
@@ -141,7 +141,11 @@ class Checkpoints:
 
 def write_tensors(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> None:
     """Write `folder/name.safetensors`; tensors that share memory are stored apart."""
-    save_file({key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()}, _file(folder, name))
+    held = {key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()}
+    try:
+        save_file(held, _file(folder, name))
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{_file(folder, name)} cannot be written: {error}; is there room for it?") from error
 
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:

@@ -144,8 +144,8 @@ class Corpus:
 
     def crops(self, spec: CropSpec, device: torch.device | str = "cpu", progress: Progress | None = None) -> Crops:
         """The quickest way that fits: from the device's memory, the CPU's, or disk."""
-        for place in dict.fromkeys((str(device), "cpu")):
-            if fits(place, self.size):
+        for place in dict.fromkeys((str(device), "cpu")):  # without a cache it goes through the CPU's memory
+            if fits(place, self.size) and (self.cache is not None or fits("cpu", self.size)):
                 return self.memory(spec, place, progress)
         return self.streaming(spec)
 

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import DamagedError
+from ..errors import DamagedError, InputError
 from .clips import Clip, read_clip
 from .shards import fingerprint
 
@@ -106,6 +106,7 @@ def _decode_file(place: Path, job: DecodeJob, progress: Progress | None) -> Deco
     part = place.with_suffix(f".{os.getpid()}.part")  # two processes may decode the same corpus
     try:
         flat = np.lib.format.open_memmap(part, "w+", np.int16, (job.channels, int(lengths.sum())))
+        _make_room(part)
         done = _decode_into(flat, lengths, job, progress)
         flat.flush()
         os.replace(part, place)
@@ -115,6 +116,17 @@ def _decode_file(place: Path, job: DecodeJob, progress: Progress | None) -> Deco
     part.write_text(json.dumps(facts), "utf-8")
     os.replace(part, place.with_suffix(".json"))  # last: a cache without it is not whole
     return replace(done, samples=torch.from_numpy(flat))
+
+
+def _make_room(part: Path) -> None:
+    """Take the disk space of `part` now: a mapped file that finds none later ends the process without a word."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with part.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
+        except OSError as error:
+            raise InputError(f"{part.parent} has no room for the decoded sound: {error.strerror}") from error
 
 
 def _decode_into(

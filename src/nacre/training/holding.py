@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
+from torch import nn
+
 from ..codecs.base import Codec
 
 Held = TypeVar("Held", bound=Codec)
@@ -16,5 +18,8 @@ def hold(codec: Held, parts: Iterable[str]) -> Held:
     Held parts are in evaluation mode, in which codebooks do not learn; call it again after `codec.train()`.
     """
     for part in parts:
-        codec.get_submodule(part).requires_grad_(False).eval()
+        held = codec.get_submodule(part).requires_grad_(False).eval()
+        for layer in held.modules():
+            if isinstance(layer, nn.RNNBase):  # cuDNN lets gradients through in training mode only; without dropout
+                layer.train()  # the values are the same
     return codec

@@ -81,7 +81,9 @@ class Alarms:
 
     def _collapse(self, figures: Mapping[str, Any]) -> dict[str, str]:
         sizes = figures.get("codebook_sizes", ())
-        levels = zip(sizes, figures.get("usage", ()), figures.get("perplexity", ()), strict=True)
+        if "usage" not in figures:  # a quantizer that keeps no count
+            return {}
+        levels = zip(sizes, figures["usage"], figures["perplexity"], strict=True)
         return {
             f"level {k}": f"level {k + 1} has collapsed: it uses {used:.0%} of its {size} entries (perplexity "
             f"{perplexity:.0f}); try a larger batch, a lower lr, more weight on commitment, or codebooks that learn by "

@@ -175,8 +175,9 @@ class Recipe:
             raise InputError(f"ema and betas lie from 0 up to 1, got {self.ema} and {self.betas}")
         if odd := sorted(set(self.held) - set(PARTS)):
             raise InputError(f"recipe key 'held' holds some of {', '.join(PARTS)}, got {', '.join(odd)}")
-        if self.noise.speed:
-            raise InputError("noise.speed must be 0: what the codec hears has to stay aligned with what judges it")
+        for key in ("speed", "gain", "polarity"):
+            if getattr(self.noise, key):
+                raise InputError(f"noise.{key} must be 0: what the codec hears has to stay aligned with what judges it")
 
     def build(self) -> Codec:
         """The codec that this recipe trains, with fresh weights."""
@@ -222,6 +223,7 @@ def recipe_of(data: dict[str, Any], overrides: Iterable[str] = ()) -> Recipe:
     architecture = data.get("architecture", Recipe.architecture)
     if architecture not in ARCHITECTURES:
         raise InputError(f"recipe key 'architecture' is one of {', '.join(ARCHITECTURES)}, got {architecture!r}")
+    data.setdefault("codec", {})  # its defaults are the architecture's
     recipe: Recipe = _fill(Recipe, data, {"codec": ARCHITECTURES[architecture][0]})
     return recipe
 

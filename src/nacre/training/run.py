@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,18 +27,19 @@ from .crops import Crops, CropSpec
 from .data import open_corpus
 from .journal import Bar, Journal, clock
 from .library import locate
-from .recipe import Recipe
+from .recipe import Recipe, read_recipe
 from .scale import rescaled
 from .schedule import progress
 from .shards import Source
 from .stages import Stages, read_stages, stages_to_toml
-from .trainer import Material, Trainer, adversarial
+from .trainer import Material, Trainer, adversarial, shares
 from .weights import finish, last_stage, load_discriminators, load_generator
 from .whisper import load_encoder
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+PATIENCE = timedelta(hours=3)  # of processes that wait for the first, which decodes: NCCL's own ten minutes are few
 SHOWN_WARNINGS = 10  # of files that could not be used
 LITTLE = 1800.0  # seconds of sound; with less a codec that starts from nothing learns them by heart
 STATISTICS_CROPS = 2000  # that a vocoder's statistics are taken of
@@ -81,7 +83,7 @@ def train(
     folders = [stage_folder(out, stage) for stage in stages]
     for stage, folder in zip(stages, folders, strict=True):
         _to_resume(Checkpoints(folder, stage.keep_last, stage.keep_best), resume)
-    before = start or _left_before(out, stages[0])
+    before = start or (None if Checkpoints(folders[0]).all() else _left_before(out, stages[0]))
     accelerator.wait_for_everyone()  # nobody writes before all have looked
     if len(stages) > 1 and accelerator.is_main_process:
         out.mkdir(parents=True, exist_ok=True)
@@ -145,9 +147,11 @@ def _train_stage(job: _Job, recipe: Recipe, out: Path, start: str | Path | None)
     accelerator, notes = job.accelerator, []
     checkpoints = Checkpoints(out, recipe.keep_last, recipe.keep_best)
     checkpoint = _to_resume(checkpoints, job.resume)
+    recipe, absent = without_absent(recipe)
+    if checkpoint:
+        check_same(recipe, checkpoint, accelerator.device)
     accelerator.wait_for_everyone()
     seed_all(recipe.seed)
-    recipe, absent = without_absent(recipe)
     codec = recipe.build()
     if start and not checkpoint:
         changed = ("decoder",) if {"encoder", "quantizer"} <= set(recipe.held) else ()
@@ -178,8 +182,9 @@ def _give_statistics(codec: AudioDec, crops: Crops) -> int:
 
 
 def _device() -> torch.device | None:
-    """Where processes exchange tensors."""
-    return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    """The kind of accelerator to train on, if there is one: not Apple's, which has no float64 for codebooks' counts."""
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return None if found is None or found.type == "mps" else found
 
 
 def stages_for(
@@ -224,10 +229,10 @@ def open_material(
         return CropSpec(samples, recipe.batch, seed, accelerator.process_index, accelerator.num_processes)
 
     background: Crops | None = None
-    if data.background is not None and recipe.augment.mix:
-        others = open_corpus(data.background, rate, channels, cache=data.cache)
-        background = others.crops(spec(length, recipe.seed + 1), accelerator.device)
     with accelerator.main_process_first():  # which decodes into the cache that the others read
+        if data.background is not None and recipe.augment.mix:
+            others = open_corpus(data.background, rate, channels, cache=data.cache)
+            background = others.crops(spec(length, recipe.seed + 1), accelerator.device)
         augmenter = Augmenter(
             recipe.augment, rate, length, seed=recipe.seed, rank=accelerator.process_index, background=background
         )
@@ -236,29 +241,28 @@ def open_material(
         )
     batches = Batches(crops, augmenter, accelerator.device, data.workers)
     fixed = judge.streaming(CropSpec(length, recipe.validation_clips, VALIDATION_SEED))
-    judged = fixed.batch(0)
-    adds, noisy = _noise(recipe, data, judged, spec(length, recipe.seed + 2), accelerator.device)
+    judged, adds, noisy = fixed.batch(0), None, None
+    if recipe.noise.active:
+        with accelerator.main_process_first():
+            adds, judged, noisy = _noise(recipe, data, judged, spec(length, recipe.seed + 2), accelerator.device)
     return Material(batches, judged, adds, noisy, corpus.warnings, corpus.seconds)
 
 
 def _noise(
     recipe: Recipe, data: Data, judged: Tensor, spec: CropSpec, device: torch.device
-) -> tuple[Augmenter | None, Tensor | None]:
-    """What the codec hears on top of its crops and should leave out, if anything; the validation clips with it."""
-    if not recipe.noise.active:
-        return None, None
+) -> tuple[Augmenter, Tensor, Tensor]:
+    """What the codec hears on top of its crops and should leave out; the validation clips without and with it."""
     rate, channels = recipe.codec.sample_rate, judged.shape[1]
     if data.background is None and recipe.noise.mix:
         raise InputError("this recipe learns to leave noise out: name a folder of noise with --background")
     corpus = open_corpus(data.background, rate, channels, cache=data.cache) if data.background is not None else None
-    augmenters = [
-        Augmenter(
-            recipe.noise, rate, each.length, seed=each.seed, rank=each.rank,
-            background=corpus.crops(each, device) if corpus and recipe.noise.mix else None,
-        )
-        for each in (spec, CropSpec(spec.length, len(judged), VALIDATION_SEED))
-    ]  # fmt: skip
-    return augmenters[0], augmenters[1](judged.to(device), 0)
+    few = CropSpec(spec.length, len(judged), VALIDATION_SEED)
+    mixed = (corpus.crops(spec, device), corpus.streaming(few)) if corpus and recipe.noise.mix else (None, None)
+    learnt, once = (
+        Augmenter(recipe.noise, rate, each.length, seed=each.seed, rank=each.rank, background=background)
+        for each, background in zip((spec, few), mixed, strict=True)
+    )
+    return learnt, *once.beside(judged.to(device), 0)
 
 
 def _opening(recipe: Recipe, material: Material, fresh: bool) -> Iterator[str]:
@@ -306,6 +310,35 @@ def without_absent(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
     return recipe, ()
 
 
+def check_same(recipe: Recipe, checkpoint: Checkpoint, device: torch.device) -> None:
+    """An error unless `recipe` can go on with what `checkpoint` holds."""
+    before = read_recipe(checkpoint.folder / RECIPE)
+    for key in ("architecture", "codec", "balancer"):
+        if getattr(recipe, key) != getattr(before, key):
+            raise InputError(
+                f"{checkpoint.folder} cannot be resumed with another {key!r}; leave the recipe out to go on with the "
+                "run's own, or begin a new run from it with --from"
+            )
+    now, then = (tuple(shares(each.weights).weights) for each in (recipe, before))
+    if recipe.balancer and now != then:
+        raise InputError(
+            f"the balancer in {checkpoint.folder} weighs {', '.join(then)}, the recipe has {', '.join(now)}; resume "
+            "with the same losses, or begin a new run from it with --from"
+        )
+    if not checkpoint.has("discriminators"):
+        return
+    if not adversarial(recipe, device):
+        raise InputError(
+            f"the discriminators in {checkpoint.folder} would be lost: this run has none, as on a CPU unless "
+            "adversarial_on_cpu=true; set that, or begin a new run from it with --from"
+        )
+    if recipe.discriminators != before.discriminators:
+        raise InputError(
+            f"{checkpoint.folder} holds the discriminators {', '.join(before.discriminators)}, the recipe has "
+            f"{', '.join(recipe.discriminators)}; resume with the same, or begin a new run from it with --from"
+        )
+
+
 def _to_resume(checkpoints: Checkpoints, resume: bool) -> Checkpoint | None:
     found = checkpoints.all()
     if found and not resume:
@@ -316,8 +349,9 @@ def _to_resume(checkpoints: Checkpoints, resume: bool) -> Checkpoint | None:
 
 def _accelerator() -> Accelerator:
     try:
-        from accelerate import Accelerator
+        from accelerate import Accelerator, InitProcessGroupKwargs
     except ImportError as error:
         raise MissingError("training needs accelerate; pip install 'nacre[train]'") from error
-    alone = not torch.accelerator.is_available()  # else it takes several processes without a GPU for strangers
-    return Accelerator(cpu=alone, mixed_precision="no")
+    alone = _device() is None  # else it takes several processes without a GPU for strangers
+    patience = InitProcessGroupKwargs(timeout=PATIENCE)
+    return Accelerator(cpu=alone, mixed_precision="no", kwargs_handlers=[patience])

@@ -33,7 +33,8 @@ def parse_stages(text: str, overrides: Iterable[str] = ()) -> Stages:
     tables = shared.pop(TABLE)
     if not tables or not all(isinstance(table, dict) for table in tables):
         raise InputError("stages are written as [[stage]], a table each")
-    numbered = [_joined(shared, table | {"stage": number}) for number, table in enumerate(tables, 1)]
+    # what a run of the later stages wrote down keeps their numbers
+    numbered = [_joined(shared, {TABLE: number} | table) for number, table in enumerate(tables, 1)]
     return tuple(recipe_of(each, overrides) for each in numbered)
 
 
@@ -46,9 +47,11 @@ def stages_to_toml(stages: Sequence[Recipe]) -> str:
 
 def from_stage(stages: Stages, number: int) -> Stages:
     """The stages from `number` on, counted from 1."""
-    if not 1 <= number <= len(stages):
-        raise InputError(f"{stages[0].name} has {len(stages)} stages, got --stage {number}; name one of these")
-    return stages[number - 1 :]
+    numbers = [stage.stage or 1 for stage in stages]
+    if number not in (1, *numbers):
+        there = ", ".join(map(str, numbers))
+        raise InputError(f"{stages[0].name} has the stages {there}, got --stage {number}; name one of these")
+    return tuple(stage for stage in stages if (stage.stage or 1) >= number)
 
 
 def timed(stages: Sequence[Recipe], minutes: float | None) -> Stages:

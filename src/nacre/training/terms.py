@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
+from ..errors import InputError
 from ..quantizers.base import Quantized
 from .hearing import IntelligibilityLoss, LoudnessLoss
 from .losses import ComplexSTFTLoss, LogSNRLoss, MelLoss, PairLoss, STFTLoss, WaveLoss
@@ -32,6 +33,8 @@ class Terms(nn.Module):
             "samples": WaveLoss,
             "squares": lambda: WaveLoss(power=2),
         }
+        if not any(getattr(recipe.weights, name) for name in losses):
+            raise InputError(f"a codec learns from one of {', '.join(losses)} at least; give it a weight above 0")
         self.losses = nn.ModuleDict({name: make() for name, make in losses.items() if getattr(recipe.weights, name)})
 
     def forward(self, pair: Pair) -> dict[str, Tensor]:

@@ -136,7 +136,7 @@ class Trainer:
             return real, real
         place = self.batches.crops.samples
         real = next(self.batches)
-        return real, self.noise(real, place)
+        return self.noise.beside(real, place)
 
     def _taught(self) -> bool:
         """Whether the discriminators learn at this step: evenly spread where they sit some out."""

@@ -44,6 +44,7 @@ def finish(run: str | Path, folder: str | Path, best: bool = False, overrides: I
     codec = recipe.build()
     codec.load_state_dict(checkpoint.tensors("average"))
     info = export(codec.fold(), folder, recipe.weight_bits)
+    (folder / DISCRIMINATORS).unlink(missing_ok=True)  # of earlier weights
     if checkpoint.has("discriminators"):
         halves = {name: _half(tensor) for name, tensor in checkpoint.tensors("discriminators").items()}
         (folder / DISCRIMINATORS).write_bytes(save(halves))  # save_file would keep it from other users
