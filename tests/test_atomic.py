@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import stat
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, size: int) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # no file may grow beyond
     try:
-        with pytest.raises((InputError, OSError), match="File too large"), WholeFile(tmp_path / "a") as file:
+        with pytest.raises(InputError, match="a cannot be written: File too large"), WholeFile(tmp_path / "a") as file:
             file.write(bytes(size))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -124,3 +125,10 @@ def test_names_that_cannot_be_are_told(tmp_path: Path, name: str, message: str) 
 def test_devices_are_never_replaced() -> None:
     with pytest.raises(InputError, match="is not a plain file"):
         WholeFile("/dev/null", overwrite=True)
+
+
+def test_what_overwrites_a_private_file_is_private(tmp_path: Path) -> None:
+    write_whole(tmp_path / "a", b"first")
+    (tmp_path / "a").chmod(0o600)
+    write_whole(tmp_path / "a", b"second", overwrite=True)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600

@@ -253,3 +253,18 @@ def test_random_bytes_after_a_true_beginning_end_plainly(tmp_path: Path) -> None
             (tmp_path / "a").write_bytes(magic + rng.bytes(length))
             with pytest.raises(NacreError):
                 audio.read(tmp_path / "a")
+
+
+class Breaking(io.BytesIO):
+    """A stream whose disk fails after its last byte."""
+
+    def read(self, count: int | None = -1, /) -> bytes:
+        data = super().read(count)
+        if not data:
+            raise OSError(5, "Input/output error")
+        return data
+
+
+def test_a_stream_that_breaks_is_not_one_that_ends(sounds: dict[str, bytes]) -> None:
+    with pytest.raises(InputError, match="the stream cannot be read: Input/output error"):
+        audio.read(Breaking(sounds["mp3"]))

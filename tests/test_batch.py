@@ -42,7 +42,7 @@ def test_one_file_goes_beside_itself_or_where_it_is_told(tmp_path: Path) -> None
 
 def test_a_folder_keeps_its_shape_and_other_files_stay_out(tmp_path: Path) -> None:
     a = tmp_path / "a"
-    touch(a / "x.wav", a / "deep" / "y.FLAC", a / "notes.txt", a / "old.nac", a / "._x.wav")
+    touch(a / "x.wav", a / "deep" / "y.FLAC", a / "notes.txt", a / "old.nac", a / "._x.wav", a / ".trash" / "z.wav")
     b = tmp_path / "b"
     assert pair([str(a), str(b)], ".nac", SOUND) == [
         Job(str(a / "deep" / "y.FLAC"), str(b / "deep" / "y.nac")),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nacre import CodecContract, CodecInfo, Codes, InputError
+from nacre import CodecContract, CodecInfo, Codes, DamagedError, InputError
 from nacre.codes import Level
 from nacre.contract import Wave
 
@@ -166,8 +167,24 @@ def test_misuse_of_a_stream_is_told() -> None:
         toy.decode(ramp(4))  # type: ignore[arg-type]
     stream = toy.stream()
     stream.encode(ramp(3))
+    stream.decode(codes.cut(0, 2))
+    two = Codes(tuple(np.repeat(level, 2, axis=0) for level in codes.levels), codes.length, codes.info)
     with pytest.raises(InputError, match="began with a batch of 1, got 2"):
         stream.encode(np.concatenate([ramp(3), ramp(3)]))
+    with pytest.raises(InputError, match="began with a batch of 1, got 2"):
+        stream.decode(two.cut(2, 4))
+
+
+@pytest.mark.parametrize("lie", [{"hop": 8}, {"sample_rate": 16}, {"channels": 2}, {"codebook_sizes": (1 << 19,)}])
+def test_a_name_and_a_digest_do_not_make_codes_of_ours(lie: dict[str, Any]) -> None:
+    codes = Toy().encode(ramp(40))
+    with pytest.raises(DamagedError, match="call themselves those of toy"):
+        Toy().decode(Codes(codes.levels, 40, replace(Toy.info, **lie)))
+
+
+def test_numbers_beyond_float32_are_no_samples() -> None:
+    with pytest.raises(InputError, match="NaN or infinite"):
+        Toy().encode(np.full((1, 1, 4), 1e300))
 
 
 class Filler(Toy):

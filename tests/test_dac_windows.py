@@ -103,6 +103,8 @@ def test_what_makes_no_file_is_refused() -> None:
     for shape in ((1, 1, 0), (2, 1, 9), (1, 9)):
         with pytest.raises(InputError, match="expected one sound"):
             encode_dac(codec, np.zeros(shape, np.float32), 16_000)
+    with pytest.raises(InputError, match="44100 and 44101 Hz have too little in common"):
+        resampled(noise(1, 0.1, 44_100)[0], 44_100, 44_101)
     with pytest.raises(InputError, match="too short"):
         encode_dac(codec, noise(1, 1, 16_000), 16_000, DacOptions(window=0.1))
 

@@ -117,6 +117,8 @@ def test_info_says_a_thing_a_line() -> None:
 def test_a_tag_can_neither_add_a_line_nor_steer_the_terminal() -> None:
     rows = summary_rows(SUMMARY | {"tags": {"a\nb": "x\ndamage \x1b[31m Ünï 語 😀"}})
     assert ("tag a\\nb", r"x\ndamage \x1b[31m Ünï 語 😀") in rows
+    rows = summary_rows(SUMMARY | {"codec": "a\x1b[2J", "metadata": {"t\x1b[2J": "\x1b]0;owned\x07\nbitrate  1"}})
+    assert all(text.isprintable() for row in rows for text in row)
 
 
 def test_info_on_files_of_earlier_codecs() -> None:

@@ -185,6 +185,8 @@ def test_packed_files_that_lie_are_damage() -> None:
             read_ecdc(broken, Guess())
     with pytest.raises(DamagedError, match="cannot hold codes for"):
         read_ecdc(file(b"x" * 100, lm=True, al=2**40), Guess())
+    with pytest.raises(DamagedError, match="cannot hold codes for"):  # so many would fit, and fill the memory
+        read_ecdc(file(b"x" * 2_500_000, lm=True, al=2**40), Guess())
 
 
 def test_codes_that_do_not_fit_are_refused() -> None:

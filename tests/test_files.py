@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ import pytest
 import nacre
 from nacre import CodecInfo, DecodeOptions, EncodeOptions, OnnxCodec, decode_file, encode_file
 from nacre.audio import RawFormat, read, write
+from nacre.container import nac
 from nacre.container.nac import Damage
 from nacre.errors import DamagedError, InputError
 from nacre.files import check_maker, check_target, describe, tagged
@@ -327,3 +329,13 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
             found.append(int(subprocess.run(words, check=True, capture_output=True, text=True).stdout))
     for short, long in peaks.values():
         assert long < 1.1 * short, peaks
+
+
+@pytest.mark.parametrize("lie", [{"codebook_sizes": (4096,) * 9}, {"hop": 640}, {"codebook_sizes": (512,) * 10}])
+def test_a_file_that_lies_about_its_maker_is_damaged(codec: OnnxCodec, tmp_path: Path, lie: dict[str, Any]) -> None:
+    info = replace(codec.info, **lie, strides=())
+    codes = nacre.Codes(tuple(np.full((1, 75), size - 1, np.int64) for size in info.codebook_sizes), 75 * 300, info)
+    nac.write(tmp_path / "a.nac", codes, raw=True)
+    with pytest.raises((DamagedError, InputError), match=r"call themselves|has 1 to 9 levels"):
+        decode_file(lambda info: codec, tmp_path / "a.nac", tmp_path / "a.wav")
+    assert os.listdir(tmp_path) == ["a.nac"]

@@ -119,6 +119,20 @@ def test_signals_leave_no_half_file(tmp_path: Path, number: signal.Signals) -> N
     assert os.listdir(tmp_path) == []
 
 
+def test_a_signal_while_an_mp3_comes_in_ends_it_in_order(tmp_path: Path) -> None:
+    write(tmp_path / "a.mp3", noise(20 * 24000), 24000)
+    with start(tmp_path, "encode", "-", "a.nac", stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stderr is not None
+        process.stdin.write((tmp_path / "a.mp3").read_bytes())
+        process.stdin.flush()  # and more may come: a thread waits for it
+        wait_for(process, lambda: bool(parts(tmp_path)))
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr.read() == b"nacre: stopped; what was finished stays, nothing half-written does\n"
+        assert process.wait(60) == 130
+        process.stdin.close()
+    assert os.listdir(tmp_path) == ["a.mp3"]
+
+
 @pytest.mark.parametrize("verb", ["encode", "decode"])
 def test_signals_stop_all_workers(tmp_path: Path, verb: str) -> None:
     (tmp_path / "in").mkdir()

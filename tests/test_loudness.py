@@ -38,6 +38,13 @@ def test_silence_and_short_sounds() -> None:
     assert -10 < loudness(tone(0.1, 16_000)[None], 16_000) < -3
 
 
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_a_short_sound_is_one_with_silence_behind_it(rate: int) -> None:
+    bump = np.ones((1, rate // 20), np.float32)  # the filters ring on when it ends
+    followed = np.pad(bump, ((0, 0), (0, rate // 2 - bump.shape[1])))
+    assert loudness(bump, rate) == loudness(followed, rate)
+
+
 def test_length_does_not_matter_to_the_filter() -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, (1, 300_000)).astype(np.float32)
     assert loudness(noise, 44_100) == pytest.approx(loudness(np.tile(noise, 2), 44_100), abs=0.02)

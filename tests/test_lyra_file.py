@@ -49,10 +49,24 @@ def test_what_does_not_fit_is_refused() -> None:
     codes = read_lyra(bytes(23), 9_200)
     with pytest.raises(InputError, match="3200, 6000 and 9200 bit/s, got 8000"):
         read_lyra(b"", 8_000)
+    with pytest.raises(InputError, match="holds codes of lyra-v2, got other"):
+        write_lyra(replace(codes, info=replace(codes.info, name="other")))
     for wrong in (
         codes.head(17),
-        replace(codes, info=replace(codes.info, name="other")),
         Codes(tuple(np.zeros((2, 3), np.int64) for _ in range(46)), 960, LYRA_CODEC),
     ):
         with pytest.raises(InputError, match="one sound in 16, 30 or 46 levels"):
             write_lyra(wrong)
+
+
+def test_what_google_would_misread_is_refused() -> None:
+    codes = read_lyra(bytes(46), 9_200)
+    wide = replace(
+        codes, info=replace(LYRA_CODEC, codebook_sizes=(1024,) * 46), levels=(*codes.levels[1:], 200 + codes.levels[0])
+    )
+    with pytest.raises(InputError, match="from 0 to 15, got 200"):
+        write_lyra(wide)
+    with pytest.raises(InputError, match="without gaps"):
+        write_lyra(replace(codes, lost=np.ones(2, np.bool_)))
+    with pytest.raises(InputError, match="without gaps"):
+        write_lyra(replace(codes, start=5))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from random_codes import ENCODEC_48K, PEARL, SNAC, TINY, packed, random_codes
 from test_source import Pipe
 
 from nacre.codes import CodecInfo, Codes
+from nacre.container import legacy
 from nacre.container import reader as room
 from nacre.container.reader import NacReader
 from nacre.container.writer import NacWriter
@@ -174,3 +178,23 @@ def test_memory_does_not_grow_with_length() -> None:
         tracemalloc.stop()
         assert count >= packets - 3
     assert peaks[1] < peaks[0] + 500_000  # Python keeps some thousand freed tuples; the codes would take 5 MB
+
+
+def test_a_joined_stream_does_not_go_back() -> None:
+    key = "snac-24k", 300
+    header = NacReader(FILES[key]).header.packed
+    with NacReader(FILES[key][len(header) + 1 :], join=header) as reader, pytest.raises(InputError, match="go back"):
+        reader.read()
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan")])
+def test_seeking_takes_numbers(seconds: float) -> None:
+    with pytest.raises(InputError, match="expected a number of seconds"):
+        NacReader(FILES["snac-24k", 300]).seek(seconds)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="a Linux file that opens and cannot be read")
+@pytest.mark.parametrize("open_it", [NacReader, legacy.read])
+def test_a_disk_that_fails_is_a_sentence(open_it: Callable[[str], Any]) -> None:
+    with pytest.raises(InputError, match=r"/proc/self/mem cannot be read: Input/output error"):
+        open_it("/proc/self/mem")

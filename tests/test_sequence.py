@@ -199,3 +199,31 @@ def test_any_damage_ends_in_true_codes_or_a_plain_error(
     check_pieces(inside, codes, reader.header.packet_frames)
     frames = np.cumsum([0, *(piece.frames for piece in pieces)])
     assert [piece.start for piece in pieces] == frames[:-1].tolist()
+
+
+@pytest.mark.parametrize("bit", range(16))
+def test_one_wrong_bit_in_the_last_tag_is_repaired_before_a_seek_table_too(bit: int) -> None:
+    codes = random_codes(TINY, 2, 1000, calm=300)
+    data = bytearray(packed(codes))
+    index = NacReader(bytes(data))._sequence.index
+    assert index is not None and index.offsets is not None
+    data[index.offset(index.count) + (bit >> 3)] ^= 1 << (bit & 7)
+    pieces, reader = read(bytes(data))
+    assert Codes.join(pieces) == codes
+    assert [place.reason for place in reader.damage] == ["one bit of the last packet was wrong; it was repaired"]
+
+
+def test_a_damaged_file_says_the_same_when_it_is_read_again() -> None:
+    codes = random_codes(TINY, 2, 2600 * 3)
+    header = parse_header(packed(codes))
+    step = header.packet_bytes + 3
+    data = bytearray(packed(random_codes(TINY, 2, 100 * header.packet_frames)))
+    del data[len(header.packed) + 20 * step : len(header.packed) + 60 * step], data[-1:]
+    reader = NacReader(bytes(data))
+    first = list(reader.packets())
+    damage = list(reader.damage)
+    assert sum(piece.lost is None for piece in first) > 50
+    for _ in range(200):  # searches use up no budget between them
+        reader.seek(0)
+        assert list(reader.packets()) == first
+    assert reader.damage == damage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import resource
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -125,6 +126,18 @@ def test_stdout_and_plain_objects_take_bytes(monkeypatch: pytest.MonkeyPatch) ->
     assert sink.getvalue() == packed(CODES)
 
 
+@pytest.mark.parametrize("size", [40, 4000], ids=["tags", "packets"])
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path, size: int) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))  # no file may grow beyond
+    try:
+        with pytest.raises(InputError, match=r"a\.nac cannot be written: File too large"):
+            nac.write(tmp_path / "a.nac", random_codes(SNAC, 3, 4000), {"title": "x" * 100})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
+
+
 def test_lost_packets_stay_lost() -> None:
     header = nac.Header(SNAC, 3)
     codes = random_codes(SNAC, 3, 4 * header.packet_frames)
@@ -139,3 +152,20 @@ def test_lost_packets_stay_lost() -> None:
     assert nac.read(data) == codes
     (damage,) = nac.summary(data).damage
     assert (damage.packet, damage.reason) == (1, "lost before the file was written")
+
+
+@pytest.mark.parametrize("gone", [(3, 9), (80, 81), (165, 170)], ids=["inside", "first", "last packet"])
+def test_frames_that_were_lost_never_come_back_as_sound(gone: tuple[int, int]) -> None:
+    codes = random_codes(PEARL, 2, 170)
+    full = nac.Header(PEARL, 2).packet_frames
+    assert full == 80
+    lost = np.zeros(170, np.bool_)
+    lost[slice(*gone)] = True
+    back = nac.read(packed(replace(codes, lost=lost)))
+    packet = gone[0] // full
+    expected = np.zeros(170, np.bool_)
+    expected[packet * full : (packet + 1) * full] = True
+    assert back.lost is not None and np.array_equal(back.lost, expected)
+    assert back.length == codes.length
+    for level, sent in zip(back.levels, codes.levels, strict=True):
+        assert np.array_equal(level[0, ~expected], sent[0, ~expected])

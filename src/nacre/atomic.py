@@ -6,6 +6,7 @@ Bytes go to a hidden file beside the target and appear under its name only when 
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +17,8 @@ from .errors import InputError
 class WholeFile:
     """One file to be: `open()` it, write, then `keep()` it; `drop()` leaves nothing behind of what was not kept.
 
-    Or `with WholeFile(path) as file:`, which keeps what was written unless an error ends it.
+    Or `with WholeFile(path) as file:`, which keeps what was written unless an error ends it. What overwrites a file
+    is as private as that was.
     """
 
     def __init__(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
@@ -25,7 +27,7 @@ class WholeFile:
             self.path = Path(os.path.realpath(path))  # a link stays, what it names changes
             self._part = self.path.with_name(f".nacre-{os.urandom(8).hex()}.part")
         except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-            raise self._sorry(error) from error
+            raise self.sorry(error) from error
         self._overwrite = overwrite
         self._file: BinaryIO | None = None
         self.check()
@@ -33,19 +35,21 @@ class WholeFile:
     def __enter__(self) -> BinaryIO:
         return self.open()
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
         try:
             if kind is None:
                 self.keep()
         finally:
             self.drop()
+        if isinstance(error, OSError) and error.filename is None:  # no other file's, so this one's
+            raise self.sorry(error) from error
 
     def check(self) -> None:
         """An error when the name is taken or cannot be."""
         try:
             taken, plain, housed = self.path.exists(), self.path.is_file(), self.path.parent.is_dir()
         except (OSError, ValueError) as error:
-            raise self._sorry(error) from error
+            raise self.sorry(error) from error
         if taken and not plain:
             raise InputError(f"{self.name} is not a plain file; use - to write to a pipe")
         if taken and not self._overwrite:
@@ -58,7 +62,7 @@ class WholeFile:
         try:
             self._file = self._part.open("x+b")
         except OSError as error:
-            raise self._sorry(error) from error
+            raise self.sorry(error) from error
         except BaseException:  # Ctrl-C may come when the file is there and not yet ours
             self.drop()
             raise
@@ -71,9 +75,11 @@ class WholeFile:
         try:
             self._file.close()
             self.check()  # someone else may have written it meanwhile
+            with suppress(FileNotFoundError):  # nothing is overwritten
+                os.chmod(self._part, stat.S_IMODE(os.stat(self.path).st_mode))
             os.replace(self._part, self.path)
         except OSError as error:
-            raise self._sorry(error) from error
+            raise self.sorry(error) from error
 
     def drop(self) -> None:
         """Close the file and remove it, unless it was kept."""
@@ -82,7 +88,8 @@ class WholeFile:
                 self._file.close()
         self._part.unlink(missing_ok=True)
 
-    def _sorry(self, error: Exception) -> InputError:
+    def sorry(self, error: Exception) -> InputError:
+        """The system's word for why the file cannot be, in a sentence."""
         return InputError(f"{self.name} cannot be written: {getattr(error, 'strerror', None) or error}")
 
 

@@ -98,8 +98,12 @@ def _pair_many(sources: list[str], target: str | None, suffix: str, kinds: froze
 
 
 def _below(folder: Path, kinds: frozenset[str]) -> Iterator[Path]:
-    """Files of `kinds` in `folder`; hidden ones are other programs' business."""
-    return (p for p in folder.rglob("[!.]*") if p.suffix.lower() in kinds and p.is_file())
+    """Files of `kinds` in `folder`; hidden ones, and those in hidden folders, are other programs' business."""
+    return (p for p in folder.rglob("[!.]*") if p.suffix.lower() in kinds and p.is_file() and not _hidden(p, folder))
+
+
+def _hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def _is_folder(target: str) -> bool:

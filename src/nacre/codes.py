@@ -122,6 +122,14 @@ class CodecInfo:
             return max(0, sample - self.overlap) // self.step * self.segment
         return (sample + self.delay) // self.hop
 
+    def shaped_as(self, other: CodecInfo, levels: int) -> bool:
+        """Whether `levels` levels of codes mean to both codecs the same samples, places and entries."""
+        return self._shape(levels) == other._shape(levels)
+
+    def _shape(self, levels: int) -> tuple[Any, ...]:
+        sizes, strides = self.codebook_sizes[:levels], self.strides[:levels]
+        return self.sample_rate, self.channels, self.hop, self.delay, self.segment, self.overlap, sizes, strides
+
     def _sounded(self, frames: int) -> int:
         """Samples that the first `frames` frames stand for; of overlapping segments, all that was heard of them."""
         if not self.step:
@@ -207,8 +215,8 @@ class Codes:
 
         `codec.decode(legacy.read(path).codes.made_by(codec.info))`: name and shape must fit, the weights you vouch for.
         """
-        count = len(self.levels)
-        if _kind(self.info, count) == _kind(info, count) and self.info.digest in ("", info.digest):
+        alike = self.info.name == info.name and self.info.shaped_as(info, len(self.levels))
+        if alike and self.info.digest in ("", info.digest):
             return replace(self, info=info)
         raise InputError(
             f"these codes were made by {self.info.name} ({self.info.digest or 'no digest'}), not by {info.name} "
@@ -248,6 +256,8 @@ class Codes:
                 raise InputError(
                     f"pieces do not follow each other: expected frame {at} of {first.info.name}, got {piece.start}"
                 )
+            if piece.batch != first.batch:
+                raise InputError(f"pieces of one stream have one batch size, got {first.batch} and {piece.batch}")
             at += piece.frames
         scales = [piece.scale for piece in pieces if piece.scale is not None]
         lost = [np.zeros(p.frames, np.bool_) if p.lost is None else p.lost for p in pieces]
@@ -259,12 +269,6 @@ class Codes:
             scale=np.concatenate(scales, axis=1) if scales else None,
             lost=np.concatenate(lost) if any(p.lost is not None for p in pieces) else None,
         )
-
-
-def _kind(info: CodecInfo, levels: int) -> tuple[Any, ...]:
-    """What two codecs must have in common for one to decode `levels` levels of the other."""
-    sizes, strides = info.codebook_sizes[:levels], info.strides[:levels]
-    return info.name, info.sample_rate, info.channels, info.hop, info.delay, info.segment, sizes, strides
 
 
 def _as_level(level: Any) -> Level:

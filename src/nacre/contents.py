@@ -76,13 +76,12 @@ def convert_file(
     codes, tags = _read(source, codec, bitrate)
     if target != "-" and os.path.exists(target) and not overwrite:
         raise InputError(f"{os.fspath(target)} exists; overwrite it with --force or choose another name")
-    kept = set(tags) if kind == "nac" else {RATE, SAMPLES}
+    kept = {"nac": set(tags), "dac": {RATE, SAMPLES, LOUDNESS}}.get(kind, set())
     if kind == "nac":
         with NacWriter(target, codes.info, len(codes.levels), tags, overwrite=overwrite) as writer:
             writer.write(codes)
     elif kind == "dac":
         _put(target, legacy.write_dac(codes, _dac_metadata(tags)), overwrite)
-        kept.add(LOUDNESS)
     else:
         writers: dict[str, Callable[[Codes], bytes]] = {
             "ecdc": legacy.write_ecdc,

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .codes import CodecInfo, Codes, Level
-from .errors import InputError
+from .errors import DamagedError, InputError
 
 Wave = NDArray[np.float32]
 BLOCK_SECONDS = 10  # a whole file is coded in blocks of this length, so memory does not grow with it
@@ -86,6 +86,7 @@ class Stream:
         self._sent = 0  # frames coded
         self._owed = 0  # samples that decoding has promised and not given yet
         self._expected: int | None = None  # the next frame to decode
+        self._batch: int | None = None  # items in what is decoded
         self._gone = 1 + codec.info.conceals  # frames lost since the last that came; as many before the first
         self._ended = False
 
@@ -166,9 +167,12 @@ class Stream:
                 f"these codes were made by {codes.info.name} ({codes.info.digest or 'no digest'}), "
                 f"this codec is {info.name} ({info.digest or 'no digest'}); decode them with the codec that made them"
             )
+        check_shape(codes, info)
         if self._expected is not None and codes.start != self._expected:
             raise InputError(f"expected codes that start at frame {self._expected}, got frame {codes.start}")
-        self._expected = codes.start + codes.frames
+        if self._batch is not None and codes.batch != self._batch:
+            raise InputError(f"this stream began with a batch of {self._batch}, got {codes.batch}; open another")
+        self._expected, self._batch = codes.start + codes.frames, codes.batch
 
     def _gap(self, piece: Codes) -> Wave:
         """Sound for frames that never came: made up while the codec can, one more to fade out, then silence."""
@@ -219,10 +223,24 @@ def check_wave(wave: Any, info: CodecInfo) -> Wave:
             f"{info.name} expects float samples [batch, {info.channels}, sample] at {info.sample_rate} Hz, "
             f"got {wave.dtype} of shape {list(wave.shape)}"
         )
-    if not np.isfinite(wave).all():
+    with np.errstate(over="ignore"):
+        checked: Wave = wave.astype(np.float32, copy=False)
+    if not np.isfinite(checked).all():
         raise InputError("the wave holds NaN or infinite samples; repair it before encoding")
-    checked: Wave = wave.astype(np.float32, copy=False)
     return checked
+
+
+def check_shape(codes: Codes, info: CodecInfo) -> None:
+    """An error unless the codec of `info` takes the levels of `codes` for what they are.
+
+    A file tells of its maker in its own words, and a name and a digest are soon copied.
+    """
+    count = len(codes.levels)
+    if not info.shaped_as(codes.info, info.check_levels(count)):
+        raise DamagedError(
+            f"these codes call themselves those of {codes.info.name}, and their rate, hop or codebooks are not its; "
+            "the file is damaged, or another model of that name made it"
+        )
 
 
 def _pieces(codes: Codes, size: int) -> Iterator[Codes]:

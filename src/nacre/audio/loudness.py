@@ -24,8 +24,8 @@ _SURROUND = 1.41  # weight of the fourth and fifth channel
 def loudness(wave: Block, sample_rate: int) -> float:
     """Loudness of `[C, T]` in LUFS, no less than SILENCE."""
     step = int(4 * _STEP * sample_rate) // 4
-    length = max(wave.shape[1], int(_SHORTEST * sample_rate), 4 * step)
-    blocks = -(-(length - 4 * step) // step) + 1
+    wave = np.pad(wave, ((0, 0), (0, max(0, int(_SHORTEST * sample_rate) - wave.shape[1]))))
+    blocks = -(-(max(wave.shape[1], 4 * step) - 4 * step) // step) + 1
     power = np.zeros(blocks)
     for channel, samples in enumerate(wave):
         weight = 1.0 if channel < 3 else _SURROUND

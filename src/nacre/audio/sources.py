@@ -13,12 +13,12 @@ import tempfile
 import threading
 from abc import ABC, abstractmethod
 from contextlib import ExitStack, suppress
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 import soundfile
 
-from ..errors import DamagedError, InputError
+from ..errors import DamagedError, InputError, NacreError
 from ..opening import open_file
 from .channels import Block, check_channels, from_ogg
 from .pcm import RawFormat, read_header, unpack
@@ -53,6 +53,16 @@ class Stream:
         if self.seen is not None:
             self.seen += data
         return data
+
+    def read_ahead(self) -> bytes:
+        """What was fetched of the file already; without any it waits for some."""
+        head, self._ahead = self._ahead, b""
+        peek = getattr(self.file, "peek", None)
+        return head + (self.file.read(len(peek(1))) if peek else b"")
+
+    def put_back(self, data: bytes) -> None:
+        """Let `data` be what comes next."""
+        self._ahead = data + self._ahead
 
     def skip(self, count: int) -> None:
         """Go past `count` bytes, or to the end."""
@@ -122,11 +132,12 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no t
 class SoundSource(Source):
     """Whatever libsndfile reads, from a file descriptor."""
 
-    def __init__(self, descriptor: int, name: str, known: bool) -> None:
-        self.name = name
+    def __init__(self, descriptor: int, name: str, known: bool, feed: _Feed | None = None) -> None:
+        self.name, self._feed = name, feed
         try:
             self._file = _Forward(descriptor, closefd=False)
         except soundfile.LibsndfileError as error:
+            self._check_feed()
             if known:
                 raise DamagedError(
                     f"{name} begins like a sound file but cannot be read: {error.error_string}"
@@ -145,16 +156,24 @@ class SoundSource(Source):
         try:
             block = self._file.read(count, dtype="float32", always_2d=True).T
         except soundfile.LibsndfileError as error:
+            self._check_feed()
             raise DamagedError(
                 f"{self.name} is damaged near {self._place / self.sample_rate:.3f} s: {error.error_string}"
             ) from error
         self._place += block.shape[1]
+        if block.shape[1] < count:
+            self._check_feed()
         block = np.ascontiguousarray(block)
         return from_ogg(block) if self._ogg else block
 
     def close(self) -> None:
         """Let libsndfile go; the descriptor stays open."""
         self._file.close()
+
+    def _check_feed(self) -> None:
+        """What kept the bytes from coming, where that is why libsndfile has no more."""
+        if self._feed is not None and self._feed.error is not None:
+            raise self._feed.error
 
 
 def open_source(source: SourceLike, raw: RawFormat | None, stack: ExitStack) -> Source:
@@ -191,7 +210,10 @@ def _sniff(stream: Stream, stack: ExitStack) -> Source:
     tagged = _skip_tags(stream)
     magic = stream.peek(12)
     if _is_mp3(magic) or (tagged and magic[:4] not in _MAGICS):
-        return _sound(_feed(stream, stack), stream.name, tagged, stack)
+        feed = _Feed(stream, stack)
+        source = SoundSource(feed.out, stream.name, tagged, feed)
+        stack.callback(source.close)
+        return source
     if magic[:4] not in _MAGICS and stream.size is None:
         raise InputError(
             f"{stream.name} is not sound of a known kind; "
@@ -236,24 +258,41 @@ def _is_mp3(magic: bytes) -> bool:
     return version != 1 and layer != 0 and magic[2] >> 4 != 15 and magic[2] >> 2 & 3 != 3
 
 
-def _feed(stream: Stream, stack: ExitStack) -> int:
-    """The rest of `stream` as a pipe, filled by a thread: its descriptor.
+class _Feed:
+    """The rest of a stream as a pipe, filled by a thread.
 
     Given an MP3 file without a Xing header, libsndfile guesses the length from the first frame and stops there,
     which can lose most of the file; on a pipe it reads to the end.
     """
-    out, into = os.pipe()
 
-    def pump() -> None:
-        with suppress(OSError, ValueError, InputError), os.fdopen(into, "wb") as pipe:
-            while data := stream.read(_COPY):
-                pipe.write(data)
+    def __init__(self, stream: Stream, stack: ExitStack) -> None:
+        self.error: NacreError | None = None  # why the stream ended before its end
+        self.out, into = os.pipe()  # `out` is the descriptor to read from
+        if stream.file is getattr(sys.stdin, "buffer", None):
+            stream = _behind_python(stream)
+        thread = threading.Thread(target=self._pump, args=(stream, into), daemon=True)
+        thread.start()
+        stack.callback(thread.join, 1)  # it ends when its pipe is closed, if it does not wait for standard input
+        stack.callback(os.close, self.out)
 
-    thread = threading.Thread(target=pump, daemon=True)
-    thread.start()
-    stack.callback(thread.join, 1)  # it ends when its pipe is closed, if it does not wait for standard input
-    stack.callback(os.close, out)
-    return out
+    def _pump(self, stream: Stream, into: int) -> None:
+        with suppress(OSError, ValueError), os.fdopen(into, "wb") as pipe:  # OSError: nobody listens any more
+            try:
+                while data := stream.read(_COPY):
+                    pipe.write(data)
+            except NacreError as error:
+                self.error = error
+
+
+def _behind_python(stream: Stream) -> Stream:
+    """What is left of standard input, without Python's buffer: whose lock, held for ever, would end us by abortion."""
+    try:
+        raw = open(stream.file.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115 - it is not ours to close
+    except (OSError, ValueError):  # not a real file
+        return stream
+    rest = Stream(cast(BinaryIO, raw), stream.name, stream.size)
+    rest.put_back(stream.read_ahead())
+    return rest
 
 
 def _from_file(stream: Stream, magic: bytes, seen: bytes, stack: ExitStack) -> Source:

@@ -153,7 +153,7 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [
         ("file", s["file"]),
         ("container", _CONTAINERS[s["container"]]),
-        ("codec", f"{s['codec']} {s['digest']}".rstrip()),
+        ("codec", _one_line(f"{s['codec']} {s['digest']}".rstrip())),
         ("sound", f"{s['sample_rate']} Hz, {_count(s['channels'])}"),
         ("length", f"{_clock(s['seconds'])} ({s['samples']} samples)"),
         ("levels", f"{s['levels']} of {s['codec_levels']}"),
@@ -161,7 +161,7 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("bitrate", (kbps(s["bitrate"]) if s["bitrate"] else "none") + saved),
     ]
     rows += [(_one_line(f"tag {key}"), _one_line(value)) for key, value in s.get("tags", {}).items()]
-    rows += [(f"header {key}", str(value)) for key, value in s.get("metadata", {}).items()]
+    rows += [(_one_line(f"header {key}"), _one_line(str(value))) for key, value in s.get("metadata", {}).items()]
     return rows + [("damage", place["sentence"]) for place in s.get("damage", ())]
 
 

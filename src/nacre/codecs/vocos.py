@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..codes import CodecInfo, Codes, Level
-from ..contract import CodecContract, Stream, Wave
+from ..contract import CodecContract, Stream, Wave, check_shape
 from ..errors import InputError
 from ..nn.padding import Kernel
 from ..nn.spectral import STFT, MelScale, mel_filters
@@ -147,6 +147,7 @@ class _TokenStream(Stream):
         assert isinstance(self.codec, TokenVocos)
         whose = self.codec.config.tokens_of
         if isinstance(codes, Codes) and codes.info.name == whose:
+            check_shape(codes, info)
             codes = replace(codes, info=info)
         elif isinstance(codes, Codes) and codes.info.name != info.name:
             raise InputError(f"{info.name} decodes what {whose} said, got codes of {codes.info.name}")

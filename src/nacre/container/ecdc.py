@@ -29,6 +29,7 @@ ECDC_CODECS = {
     "encodec_48khz": CodecInfo("encodec-48k", "", 48000, 2, 320, (1024,) * 16, segment=150, overlap=480),
 }
 _WIDTH = 10
+_MAX_FORETOLD = 1 << 26  # codes of one file: hours of sound, and what they take in memory is allotted at once
 _SYMBOLS_A_BIT = 5700  # the most that fit: every symbol keeps a share of 2^-23 for each of the 1023 others
 
 
@@ -176,7 +177,7 @@ def _unpack_segments(body: bytes, layout: tuple[int, ...], levels: int, info: Co
 
 
 def _foretold_segments(body: bytes, levels: int, info: CodecInfo, length: int, model: LanguageModel) -> Codes:
-    if length // info.hop * levels > _SYMBOLS_A_BIT * 8 * len(body):
+    if length // info.hop * levels > min(_MAX_FORETOLD, _SYMBOLS_A_BIT * 8 * len(body)):
         raise DamagedError(f"{len(body)} bytes cannot hold codes for {length} samples: cut short, or a false length")
     layout = segment_frames(info, length)
     rows = np.zeros((segment_places(info, layout), levels), np.int64)

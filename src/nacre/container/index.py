@@ -25,6 +25,7 @@ class Index:
     length: int  # samples in the file
     first: int  # offset of packet 0
     step: int  # bytes of a full raw packet
+    last: int  # bytes of the last packet
     offsets: array[int] | None = None  # None when all full packets are raw
 
     def offset(self, number: int) -> int:
@@ -135,7 +136,7 @@ def _parse(data: bytes, end: int, header: Header) -> Index | None:
         at += run * width
     offsets.append(at)
     count = len(offsets) - 1
-    return Index(count, samples, len(header.packed), step, offsets) if end - at == last else None
+    return Index(count, samples, len(header.packed), step, last, offsets) if end - at == last else None
 
 
 def _from_sizes(file: BinaryIO, base: int, size: int, header: Header) -> Index | None:
@@ -145,7 +146,7 @@ def _from_sizes(file: BinaryIO, base: int, size: int, header: Header) -> Index |
         at = first + count * step
         last = _last(file, base + at, size - at, header, count)
         if last is not None and last.total is not None:
-            return Index(count, last.total, first, step)
+            return Index(count, last.total, first, step, last.whole)
     return None
 
 

@@ -131,17 +131,20 @@ def read(
 def read_all(source: str | os.PathLike[str] | BinaryIO) -> bytes:
     """The bytes of a file that is not too large."""
     if not isinstance(source, str | os.PathLike):
-        return _read_open(source)
+        return _read_open(source, "the stream")
     with open_file(source) as file:
-        return _read_open(file)
+        return _read_open(file, os.fspath(source))
 
 
-def _read_open(file: BinaryIO) -> bytes:
+def _read_open(file: BinaryIO, name: str) -> bytes:
     parts: list[bytes] = []
     size = 0
-    while part := file.read(_STEP):
-        parts.append(part)
-        size += len(part)
-        if size > MAX_FILE:
-            raise InputError(f"expected a file of at most {MAX_FILE >> 20} MiB, got a larger one; cut it first")
+    try:
+        while part := file.read(_STEP):
+            parts.append(part)
+            size += len(part)
+            if size > MAX_FILE:
+                raise InputError(f"expected a file of at most {MAX_FILE >> 20} MiB, got a larger one; cut it first")
+    except OSError as error:
+        raise InputError(f"{name} cannot be read: {error.strerror or error}") from error
     return b"".join(parts)

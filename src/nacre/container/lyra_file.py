@@ -9,6 +9,7 @@ import numpy as np
 
 from ..codes import CodecInfo, Codes
 from ..errors import InputError
+from .fields import check_whole
 
 LYRA_CODEC = CodecInfo(
     name="lyra-v2",
@@ -36,10 +37,13 @@ def read_lyra(data: bytes, bitrate: int) -> Codes:
 
 def write_lyra(codes: Codes) -> bytes:
     """One packet a frame; the samples of a last frame that is not whole come back with zeros behind them."""
-    if codes.info.name != LYRA_CODEC.name or codes.batch != 1 or len(codes.levels) not in BITRATES.values():
+    check_whole(codes, (LYRA_CODEC.name,), ".lyra")
+    if codes.batch != 1 or len(codes.levels) not in BITRATES.values():
         raise InputError(
             f"a .lyra file holds one sound in 16, 30 or 46 levels of lyra-v2, got {codes!r}; take fewer by codes.head()"
         )
     nibbles = np.stack([level[0] for level in codes.levels], axis=1)
+    if nibbles.size and nibbles.max() > 15:
+        raise InputError(f"the codes of a .lyra file run from 0 to 15, got {nibbles.max()}; Lyra made no such codes")
     octets = (nibbles[:, ::2] << 4 | nibbles[:, 1::2]).astype(np.uint8)
     return bytes(octets)

@@ -49,7 +49,7 @@ class Packet:
     @property
     def lost(self) -> bool:
         """Whether the packet only says that its frames were lost before the file was written."""
-        return self.kind == CODED and not self.size
+        return self.coded and self.frames > 0 and not self.size  # coded frames take a byte at least
 
 
 def raw_size(header: Header, frames: int) -> int:

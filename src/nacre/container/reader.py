@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from types import TracebackType
 
@@ -28,7 +29,7 @@ class NacReader:
     """
 
     def __init__(self, source: Readable, join: bytes | None = None) -> None:
-        self._source = Source(source)
+        self._source, self._joined = Source(source), join is not None
         try:
             self.header, self._sequence = self._open() if join is None else self._join(join)
         except BaseException:
@@ -75,14 +76,17 @@ class NacReader:
         return self.seek_frame(self._frame(seconds))
 
     def seek_frame(self, frame: int) -> int:
-        """Go to the packet that holds `frame`, or to the last one; the frame it starts at."""
+        """Go to the packet that holds `frame`, or to the last one; the frame it starts at.
+
+        Beyond the end of a stream that has no index it is the end, and the frame the one after it.
+        """
         sequence, target = self._sequence, max(0, frame) // self.header.packet_frames
         if sequence.index is not None:
             target = min(target, sequence.index.count)
             sequence.go(target, sequence.index.offset(target))
         elif target < sequence.number:
-            if not self._source.seekable:
-                raise InputError("cannot go back in a pipe; save it as a file first")
+            if not self._source.seekable or self._joined:
+                raise InputError("cannot go back in a pipe or a joined stream; save it as a file first")
             sequence.go(0, len(self.header.packed))
         while sequence.number < target and sequence.next() is not None:
             pass
@@ -143,6 +147,8 @@ class NacReader:
         return header, Sequence(self._source, header, None, number)
 
     def _frame(self, seconds: float) -> int:
+        if not math.isfinite(seconds):
+            raise InputError(f"expected a number of seconds, got {seconds}")
         sample = max(0, round(seconds * self.info.sample_rate))
         return self.info.place(sample) if sample else 0
 

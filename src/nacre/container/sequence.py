@@ -48,6 +48,7 @@ class Sequence:
     def go(self, number: int, offset: int) -> None:
         """Move to packet `number`, which begins at `offset` of a seekable source."""
         self.source.jump(offset)
+        self.finder = Finder(self.source, self.header)  # what the last one searched counts no more
         self.number, self._gap, self._over = number, 0, False
 
     def next(self) -> Codes | None:
@@ -95,7 +96,7 @@ class Sequence:
 
     def _decode(self, packet: Packet, payload: bytes) -> Codes:
         if packet.lost:
-            return self._lost(packet.frames, "lost before the file was written")
+            return self._lost(packet.frames, "lost before the file was written", packet.total)
         if self._tables is None and packet.coded:
             self._tables = priors.tables(self.header.info, self.header.prior)
         try:
@@ -167,8 +168,7 @@ class Sequence:
         if not available:
             self._stop(_NO_LAST)
             return None
-        if ended and repair_last(self.source.data, self.header, self.number):
-            self._report(0.0, "one bit of the last packet was wrong; it was repaired")
+        if ended and self._repair(available):
             return self.next()
         last = self._last_damaged(available) if ended else None
         if last is not None:
@@ -181,12 +181,23 @@ class Sequence:
         self._gap = number - self.number
         return self.next()
 
+    def _repair(self, size: int) -> bool:
+        """Try whether the next `size` bytes are the last packet but for a bit; if so they are now, and it is told."""
+        data = self.source.data[:size]
+        if repair_last(data, self.header, self.number) is None:
+            return False
+        self.source.data[:size] = data
+        self._report(0.0, "one bit of the last packet was wrong; it was repaired")
+        return True
+
     def _recover_by_index(self, index: Index) -> Codes | None:
         header = self.header
         if self.number < index.count:
             piece = self._lost(header.packet_frames, "damaged")
             self.source.jump(index.offset(self.number))
             return piece
+        if self.number == index.count and self._repair(min(index.last, self.source.fill(index.last))):
+            return self.next()
         self._over = True
         if self.number > index.count:
             return None

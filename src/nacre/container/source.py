@@ -7,6 +7,7 @@ import os
 import sys
 from typing import BinaryIO
 
+from ..errors import InputError
 from ..opening import open_file
 
 Readable = str | os.PathLike[str] | BinaryIO | bytes
@@ -17,13 +18,13 @@ class Source:
     """A window onto a stream: `data` holds the bytes from `offset` on, as many as `fill` was asked for or more."""
 
     def __init__(self, source: Readable) -> None:
-        self._owned = False
+        self._owned, self.name = False, "the stream"
         if isinstance(source, (bytes, bytearray)):
             self.file: BinaryIO = io.BytesIO(source)
         elif source == "-":
-            self.file = sys.stdin.buffer
+            self.file, self.name = sys.stdin.buffer, "standard input"
         elif isinstance(source, (str, os.PathLike)):
-            self.file, self._owned = open_file(source, buffering=0), True
+            self.file, self.name, self._owned = open_file(source, buffering=0), os.fspath(source), True
         else:
             self.file = source
         self.seekable = _seekable(self.file)
@@ -35,7 +36,10 @@ class Source:
     def fill(self, count: int) -> int:
         """Have `count` bytes in `data` if the stream holds them; how many there are."""
         while len(self.data) < count and not self._exhausted:
-            more = self.file.read(max(count - len(self.data), _CHUNK if self.seekable else 1))
+            try:
+                more = self.file.read(max(count - len(self.data), _CHUNK if self.seekable else 1))
+            except OSError as error:
+                raise InputError(f"{self.name} cannot be read: {error.strerror or error}") from error
             self._exhausted = not more
             self.data += more or b""
         return len(self.data)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import BinaryIO
 
@@ -52,7 +53,11 @@ class NacWriter:
         self._length = 0  # samples
         packed = self.header.packed  # fails before anything is opened
         self._sink = _Sink(sink, overwrite)
-        self._sink.write(packed)
+        try:
+            self._sink.write(packed)
+        except BaseException:  # nobody has a writer yet who could discard it
+            self._sink.discard()
+            raise
 
     def write(self, codes: Codes) -> None:
         """Take the next piece; every packet that is full and not the last is written at once."""
@@ -127,10 +132,7 @@ class NacWriter:
         if self._announce and self._number and self._number % self._announce == 0:
             self._sink.write(bytes([COPY]) + self.header.packed)
             self._index.copy()
-        if codes.lost is not None and codes.lost.all():
-            payload, coded = b"", True
-        else:
-            payload, coded = self._payload(codes, _WORTH if self._index.needed else _WORTH_FIRST)
+        payload, coded = self._payload(codes, _WORTH if self._index.needed else _WORTH_FIRST)
         tag = full_tag(len(payload) if coded else None)
         self._sink.write(seal(tag, payload, self.header, self._number))
         self._number += 1
@@ -148,6 +150,8 @@ class NacWriter:
         self._sink.write(packet + self._index.packed(self.header, self._length, len(packet)))
 
     def _payload(self, codes: Codes, worth: int) -> tuple[bytes, bool]:
+        if codes.lost is not None and codes.lost.any():  # its frames would pass for sound
+            return b"", True
         raw = pack_raw(codes)
         if self._tables is None:
             return raw, False
@@ -173,12 +177,14 @@ class _Sink:
     def write(self, data: bytes) -> None:
         self.size += len(data)
         view = memoryview(data)
-        while view:
-            done = self._file.write(view)
-            view = view[done if done is not None else len(view) :]  # a plain object may say nothing
+        with self._plain_errors():
+            while view:
+                done = self._file.write(view)
+                view = view[done if done is not None else len(view) :]  # a plain object may say nothing
 
     def finish(self) -> None:
-        self._file.flush()
+        with self._plain_errors():
+            self._file.flush()
         if self._whole is not None:
             self._whole.keep()
         self.closed = True
@@ -187,3 +193,11 @@ class _Sink:
         self.closed = True
         if self._whole is not None:
             self._whole.drop()
+
+    @contextmanager
+    def _plain_errors(self) -> Iterator[None]:
+        """What the system says of a path, in a sentence; what goes wrong in somebody's file is theirs."""
+        try:
+            yield
+        except OSError as error:
+            raise (error if self._whole is None else self._whole.sorry(error)) from error

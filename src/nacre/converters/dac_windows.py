@@ -29,6 +29,7 @@ from ..nn.conv import Conv1d, ConvTranspose1d
 from ..nn.padding import Kernel
 
 _TARGET = -16.0  # LUFS
+_MAX_KERNEL = 1 << 25  # numbers in the resampler's table, three of which take a gigabyte while it is made
 _ZEROS, _ROLLOFF = 24, 0.945  # of the resampler: zero crossings on either side, share of the band that it keeps
 
 
@@ -87,6 +88,11 @@ def resampled(wave: NDArray[np.float32], from_rate: int, to_rate: int) -> NDArra
         return wave
     pace = min(old, new) * _ROLLOFF
     width = math.ceil(_ZEROS * old / pace)
+    if new * (2 * width + old) > _MAX_KERNEL:
+        raise InputError(
+            f"{from_rate} and {to_rate} Hz have too little in common for the resampling of a .dac; "
+            "resample the sound to a usual rate first, or write a .nac"
+        )
     places = torch.arange(-width, width + old, dtype=torch.float64) / old - torch.arange(new)[:, None] / new
     angle = (places * pace).clamp(-_ZEROS, _ZEROS)
     kernel = torch.sinc(angle) * torch.cos(angle * (math.pi / (2 * _ZEROS))).square()
