@@ -6,7 +6,7 @@ SOURCES := $(shell find src -type f -not -name '*.pyc')
 .PHONY: demo test slow check clean
 
 demo: .venv/.installed
-	.venv/bin/nacre demo
+	.venv/bin/nacre demo --force
 
 test: .venv-test/.installed
 	OMP_NUM_THREADS=1 .venv-test/bin/pytest -n $(WORKERS)

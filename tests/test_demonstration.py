@@ -28,6 +28,13 @@ def test_everything_is_there_to_hear_and_see(made: tuple[Path, list[Coded]]) -> 
         assert (sound.samples.shape, sound.sample_rate) == (sample.samples.shape, sample.sample_rate)
 
 
+def test_what_is_there_is_not_overwritten(made: tuple[Path, list[Coded]]) -> None:
+    folder, _ = made
+    with pytest.raises(InputError, match=r"holds original.wav already; .*--force"):
+        run(folder)
+    assert run(folder, overwrite=True)[0].file == "original.wav"
+
+
 def test_figures_are_those_of_the_files(made: tuple[Path, list[Coded]]) -> None:
     folder, (original, *coded) = made
     seconds = audio.duration(models.SAMPLE)

@@ -89,6 +89,12 @@ def test_standard_output_is_left_to_the_sound(capsys: pytest.CaptureFixture[str]
     assert said.out == "" and "1.0" in said.err
 
 
+def test_json_stays_out_of_the_sound_when_it_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    report_outcomes("decoded", [Failure("a.nac", DamagedError("cut"), "-")], as_json=True)
+    said = capsys.readouterr()
+    assert said.out == "" and '"error": "cut"' in said.err
+
+
 SUMMARY: dict[str, Any] = {
     "file": "a.nac", "container": "nac", "codec": "pearl-24k", "digest": "00ff", "sample_rate": 24000, "channels": 2,
     "levels": 4, "codec_levels": 9, "seconds": 3725.5, "samples": 89412000, "bytes": 1000, "bitrate": 1354.0,

@@ -62,6 +62,18 @@ def test_a_cut_download_goes_on(server: Server, tmp_path: Path, ranges: bool) ->
     assert left(tmp_path) == {"w.bin"}
 
 
+def test_a_line_that_often_breaks_does_not_make_us_wait_longer_and_longer(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(downloads, "PROGRESS", 10_000)
+    monkeypatch.setattr(downloads.time, "sleep", pauses.append)
+    server.put("/w.bin", DATA, cuts=[20_000, 20_000, 1, 1, 20_000, 20_000])
+    fetch(Remote(f"{server.address}/w.bin"), tmp_path / "w.bin", patience=Patience(tries=4, pause=1.0))
+    assert (tmp_path / "w.bin").read_bytes() == DATA
+    assert [pause for pause in pauses if pause] == [1.0, 1.0, 2.0, 4.0, 1.0, 1.0]
+
+
 def test_a_later_call_goes_on_where_the_first_gave_up(server: Server, tmp_path: Path) -> None:
     file = server.put("/w.bin", DATA, cuts=[100_000, 1, 1, 1])
     with pytest.raises(MissingError, match=r"127.0.0.1:\d+ sent 0.1 MB of 0.3 MB and hung up; 0.1 MB came and"):
@@ -277,6 +289,18 @@ def test_members_of_an_archive_are_taken_by_name(tmp_path: Path) -> None:
     assert left(tmp_path) == {"exp.zip", "out", "d.pkl"}
 
 
+def test_a_damaged_member_is_told(tmp_path: Path) -> None:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.pkl", bytes(range(256)) * 100)
+    data = bytearray(held.getvalue())
+    data[40:60] = b"\xff" * 20
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(DamagedError, match=r"a.zip is no zip archive that can be read: Error -3"):
+        unpack(tmp_path / "a.zip", "a.pkl", tmp_path / "a.pkl")
+    assert left(tmp_path) == {"a.zip"}
+
+
 @pytest.mark.parametrize(
     ("platform", "variables", "folder"),
     [
@@ -304,6 +328,9 @@ def test_a_mirror_stands_before_host_and_path(monkeypatch: pytest.MonkeyPatch) -
     assert mirrored("https://a.org/b/c.bin") == "http://intranet:8080/models/a.org/b/c.bin"
     monkeypatch.setenv("NACRE_MIRROR", "/mnt/models")
     with pytest.raises(InputError, match=r"only http and https addresses are fetched, got '/mnt/models/a.org/b"):
+        mirrored("https://a.org/b/c.bin")
+    monkeypatch.setenv("NACRE_MIRROR", "http://[::1")
+    with pytest.raises(InputError, match="only http and https"):
         mirrored("https://a.org/b/c.bin")
 
 

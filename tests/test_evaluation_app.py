@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Iterator
@@ -85,6 +86,10 @@ def test_who_comes_back_goes_on(booth: Booth) -> None:
     assert answer(booth, browser, token, 0, SCORES).status_code == 201
     again = browser.get(f"/join/{booth.links['invitation']}")  # the same browser, the same invitation
     assert (again.status_code, again.headers["location"]) == (303, f"/take/{token}")
+    (cookie,) = browser.cookies.keys()
+    other = hashlib.sha256(b"another test's invitation").hexdigest()[:12]
+    browser.cookies.set(f"{cookie.rpartition('_')[0]}_{other}", "hers")  # of a test at another port of this machine
+    assert browser.get(f"/join/{booth.links['invitation']}").headers["location"] == f"/take/{token}"
     state = client(booth).get(f"/api/take/{token}").json()  # another device, one's own link
     assert state["practice"]["answered"]
     assert [page["answered"] for page in state["pages"]] == [True, False]

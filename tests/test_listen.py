@@ -65,19 +65,29 @@ def test_each_person_has_a_link(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_mistakes_are_told_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = built(tmp_path, "--kind", "ab")
+    folder, latin = built(tmp_path, "--kind", "ab"), tmp_path / "consent.txt"
+    latin.write_bytes("Einverständnis".encode("latin-1"))
     capsys.readouterr()
     new = ["listen", "new", str(tmp_path / "x"), "--data", str(tmp_path / "data"), "--codec", "a@1k"]
     for words, said in (
         ([*new, "--kind", "mos"], "no kind of test 'mos'"),
         ([*new[:-1], "a=absent"], "expected LABEL=FOLDER"),
         ([*new[:-1], "pearl-24k@fast"], "a bitrate looks like"),
+        ([*new, "--consent", str(latin)], "consent.txt is no text in UTF-8; save it so"),
+        ([*new, "--consent", "absent.txt"], "absent.txt does not exist"),
+        (["listen", "results", str(folder), "--figure", str(latin)], "consent.txt exists; choose another name"),
         (["listen", "results", str(tmp_path)], "is no listening test"),
         (["listen", "serve", str(tmp_path), "--host", "127.0.0.1"], "is no listening test"),
         (["listen", "export", str(folder), str(tmp_path / "web")], "no page that compares"),
     ):
         assert run(words) == 1
         assert said in capsys.readouterr().err
+
+
+def test_without_a_verb_the_verbs_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["listen"]) == 0
+    said = capsys.readouterr()
+    assert said.err == "" and all(verb in said.out for verb in ("new", "serve", "invite", "export", "results"))
 
 
 def test_entrants_are_codecs_with_bitrates_or_folders(tmp_path: Path) -> None:

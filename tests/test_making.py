@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from listening_test import BAD, FAIR, RATE, folders, noise, small_test
 
-from nacre import audio
+from nacre import CodecInfo, Codes, audio
 from nacre.audio.loudness import loudness
 from nacre.errors import InputError
+from nacre.evaluation.listening import making
 from nacre.evaluation.listening.making import Entrant, Options, make
 from nacre.evaluation.listening.plan import REFERENCE, Kind, read_plan
+from nacre.evaluation.listening.stimuli import matched
+from nacre.evaluation.systems import CodecSystem, Setting
 
 
 def test_a_mushra_folder_has_everything_at_one_loudness(tmp_path: Path) -> None:
@@ -53,6 +57,53 @@ def test_two_channels_stay_two(tmp_path: Path) -> None:
     one = Entrant("same", folder=tmp_path / "data")
     plan = make(tmp_path / "test", [tmp_path / "data"], [one], Options())
     assert audio.read(tmp_path / "test" / plan.items[0].sounds["same"]).samples.shape == (1, 2, RATE)
+
+
+class Swap:
+    """A codec of two channels that it codes together: it gives each the other's sound."""
+
+    info = CodecInfo("swap", "", RATE, 2, 100, (16,))
+
+    def encode(self, wave: np.ndarray, levels: int) -> Codes:
+        self.heard = wave
+        return Codes((np.zeros((1, wave.shape[2] // 100), np.int64),) * levels, wave.shape[2], self.info)
+
+    def decode(self, codes: Codes) -> np.ndarray:
+        return self.heard[:, ::-1]
+
+
+def test_channels_that_a_codec_codes_together_are_coded_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = np.concatenate([noise(0), noise(1)])
+    system = CodecSystem("swap", Swap())  # type: ignore[arg-type]
+    (coded,) = system.code(both, RATE, [Setting(4000, 1)])
+    assert np.array_equal(coded.wave, both[::-1])
+    (mono,) = system.code(both[0], RATE, [Setting(4000, 1)])
+    assert np.allclose(mono.wave, both[0], atol=1e-6) and mono.bytes == coded.bytes
+    monkeypatch.setattr(making, "open_system", lambda name: system)
+    (tmp_path / "data").mkdir()
+    audio.write(tmp_path / "data" / "a.wav", both, RATE)
+    plan = make(tmp_path / "test", [tmp_path / "data"], [Entrant("swap", codec="swap", bitrate=4000)], Options())
+    assert plan.condition("swap").kbps == pytest.approx(8 * coded.bytes / 1000, abs=1e-3)  # not one stream a channel
+
+
+@pytest.mark.parametrize("error", [InputError("no"), KeyboardInterrupt()])
+def test_half_a_test_does_not_stand_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    one, _ = folders(tmp_path, 2)
+
+    def stops(sounds: dict[str, np.ndarray], *others: Any) -> dict[str, np.ndarray]:
+        if (tmp_path / "test" / "sounds" / "0").exists():
+            raise error
+        return matched(sounds, *others)
+
+    monkeypatch.setattr(making, "matched", stops)
+    with pytest.raises(type(error)):
+        make(tmp_path / "test", [tmp_path / "data"], [one], Options())
+    monkeypatch.undo()
+    assert make(tmp_path / "test", [tmp_path / "data"], [one], Options()).items
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:

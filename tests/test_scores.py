@@ -58,6 +58,18 @@ def test_a_metric_that_refuses_a_clip_says_why(tmp_path: Path) -> None:
     assert results.sample_rate == 6000 and "si_sdr" in score.figures
 
 
+@pytest.mark.parametrize(
+    ("says", "why"),
+    [("1 / 0", "fussy failed: ZeroDivisionError: division by zero"), ("float('nan')", "fussy gave no number")],
+)
+def test_a_persons_own_metric_may_fail_on_a_clip(tmp_path: Path, says: str, why: str) -> None:
+    (tmp_path / "fussy.py").write_text(f"def score(reference, estimate, sample_rate):\n    return {says}\n")
+    name = f"fussy={tmp_path / 'fussy.py'}"
+    (score,) = scores.measure(job(tmp_path, metrics=(name, "si_sdr"), sounds=False)).scores.values()
+    assert score.silent == {name: why}
+    assert [*score.figures] == ["si_sdr"]
+
+
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'{"version": 0}', b"\xff"])
 def test_a_damaged_file_of_results_counts_as_none(tmp_path: Path, content: bytes) -> None:
     one = job(tmp_path)

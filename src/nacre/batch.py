@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ class Failure:
 
     source: str
     error: NacreError
+    target: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,14 @@ def _pair_many(sources: list[str], target: str | None, suffix: str, kinds: froze
         place = Path(source)
         if source == "-":
             raise InputError("standard input (-) goes alone; name files and folders in another call")
-        found = sorted(_below(place, kinds)) if place.is_dir() else [place]
+        found = sorted(below(place, kinds)) if place.is_dir() else [place]
         if not found:
             raise InputError(f"{source} holds no files that end in {' '.join(sorted(kinds))}")
         start = place if place.is_dir() else place.parent
         yield from (Job(str(path), str((target / path.relative_to(start)).with_suffix(suffix))) for path in found)
 
 
-def _below(folder: Path, kinds: frozenset[str]) -> Iterator[Path]:
+def below(folder: Path, kinds: Collection[str]) -> Iterator[Path]:
     """Files of `kinds` in `folder`; hidden ones, and those in hidden folders, are other programs' business."""
     return (p for p in folder.rglob("[!.]*") if p.suffix.lower() in kinds and p.is_file() and not _hidden(p, folder))
 
@@ -166,7 +167,7 @@ def run(
             _prepare(job, existing)
             return make(job.source, job.target, checked)
         except (NacreError, OSError) as error:
-            return Failure(job.source, _explain(error, job))
+            return Failure(job.source, _explain(error, job), job.target)
         finally:
             watcher.end(job.source)
 

@@ -16,6 +16,7 @@ import ssl
 import sys
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -85,7 +86,11 @@ def mirrored(address: str) -> str:
     """`address` as it is fetched: `https://host/path`, or `$NACRE_MIRROR/host/path` where that is set."""
     base = os.environ.get(MIRROR, "").rstrip("/")
     address = f"{base}/{address.partition('://')[2]}" if base else address
-    if urlsplit(address).scheme not in ("http", "https"):
+    try:
+        scheme = urlsplit(address).scheme
+    except ValueError:  # as of "http://[::1"
+        scheme = ""
+    if scheme not in ("http", "https"):
         raise InputError(f"only http and https addresses are fetched, got {address!r}; correct {MIRROR}")
     return address
 
@@ -122,7 +127,7 @@ def unpack(archive: Path, member: str, target: Path) -> Path:
             with held.open(max(found, key=lambda name: (len(name), name))) as source:  # the most steps
                 shutil.copyfileobj(source, whole.open())
         whole.keep()
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise DamagedError(f"{archive} is no zip archive that can be read: {error}; remove it to try again") from error
     except OSError as error:
         raise InputError(f"{target} cannot be written: {error.strerror or error}") from error
@@ -140,11 +145,10 @@ def _bring(remote: Remote, target: Path, report: Report | None, patience: Patien
             stated = _try(remote, part, report, patience.stall)
             break
         except _PassingError as error:
-            left = patience.tries if part.size >= before + PROGRESS else left - 1
+            came = part.size >= before + PROGRESS
+            left, pause = (patience.tries, patience.pause) if came else (left - 1, pause)
             if left <= 0:
-                kept = (
-                    f"; {_megabytes(part.size)} came and are kept: try again to go on from there" if part.size else ""
-                )
+                kept = f"; {_megabytes(part.size)} came and are kept: try again to go on" if part.size else ""
                 raise MissingError(f"{_host(remote)} {error}{kept}") from error
             time.sleep(pause)
             pause *= 2

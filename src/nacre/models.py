@@ -276,7 +276,7 @@ def _load_place(place: Path, name: str, runtime: Runtime | None, threads: int | 
 
 
 def _unpublished(name: str) -> str:
-    return f"nobody has published weights of {name}; train some (`nacre recipes` lists how) and name their folder"
+    return f"nobody has published weights of {name}; train it, or what `nacre recipes` has near it, and name the folder"
 
 
 def _nearest(name: str) -> str:

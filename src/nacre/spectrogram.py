@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .atomic import write_whole
+
 Picture = NDArray[np.uint8]  # [height, width, 3]
 WINDOW, FLOOR = 1024, -80.0  # samples of a spectrum; decibels below the loudest that are still drawn
 PAPER = 255
@@ -71,4 +73,4 @@ def write_png(path: str | Path, picture: Picture) -> None:
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         for kind, data in chunks.items()
     )
-    Path(path).write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    write_whole(path, b"\x89PNG\r\n\x1a\n" + body, overwrite=True)

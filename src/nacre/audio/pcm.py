@@ -92,7 +92,7 @@ def quantise(samples: NDArray[np.float32], bits: int) -> NDArray[np.int32]:
     largest value there is and counts as fitting.
     """
     full = 2.0 ** (bits - 1)
-    return np.clip(np.rint(samples * np.float64(full)), -full, full - 1).astype(np.int32)
+    return np.clip(np.rint(samples.astype(np.float64) * full), -full, full - 1).astype(np.int32)
 
 
 def count_clipped(block: Block) -> int:

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..files import DecodeOptions, EncodeOptions, decode_file, encode_file
 
 RATES = (1350, 2700, 6075)  # bits a second
-PICTURE = "spectrogram.png"
+ORIGINAL, PICTURE = "original.wav", "spectrogram.png"
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,13 @@ class Coded:
     decode: float = 0.0
 
 
-def run(folder: str | Path) -> list[Coded]:
+def run(folder: str | Path, overwrite: bool = False) -> list[Coded]:
     """Write original, coded and decoded files and a picture of all into `folder`; what came out, the original first."""
     folder = Path(folder)
+    names = [f"pearl-{rate}{suffix}" for rate in RATES for suffix in (".nac", ".wav")]
+    there = [name for name in (ORIGINAL, PICTURE, *names) if (folder / name).exists()]
+    if there and not overwrite:
+        raise InputError(f"{folder} holds {there[0]} already; name another folder, or overwrite it with --force")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -37,7 +41,7 @@ def run(folder: str | Path) -> list[Coded]:
     codec = models.load()
     original = audio.read(models.SAMPLE)
     codec.decode(codec.encode(audio.read(models.SAMPLE, codec.info.sample_rate, 1).samples))  # first calls are slow
-    wav = folder / "original.wav"
+    wav = folder / ORIGINAL
     audio.write(wav, original.samples, original.sample_rate, overwrite=True)
     size = wav.stat().st_size
     results = [Coded(wav.name, size, 8 * size / original.duration)]

@@ -89,7 +89,7 @@ def report_outcomes(
     """Tell what became of each file; the exit code is the worst that happened."""
     made = [each for each in outcomes if not isinstance(each, Failure | Skipped)]
     skipped = sum(isinstance(each, Skipped) for each in outcomes)
-    to_pipe = any(outcome.target == "-" for outcome in made)
+    to_pipe = any(each.target == "-" for each in outcomes)
     for each in outcomes:
         for sentence in _complaints(each):
             show_error(sentence if each.source in ("-", sentence[: len(each.source)]) else f"{each.source}: {sentence}")

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..atomic import write_whole
 from ..errors import InputError, MissingError
+from ..opening import open_file
 from .arguments import Json, Quiet, parse_bitrate
 from .display import Progress, print_json, print_table, show_error
 
@@ -28,9 +30,16 @@ EXAMPLES = """Examples:
   nacre listen results test/ --figure test.svg
 """
 
-app = typer.Typer(help="Listening tests: build, run, export, count.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Listening tests: build, run, export, count.", rich_markup_mode=None)
 PORT = 8723  # that tests are served at
 Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="The folder of the test.")]
+
+
+@app.callback(invoke_without_command=True)
+def listen(context: typer.Context) -> None:
+    """Listening tests: build, run, export, count."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command(epilog=EXAMPLES)
@@ -59,7 +68,7 @@ def new(  # noqa: PLR0913 - the options of a verb are the arguments of its funct
     options = making.Options(
         kind=kind,
         title=title,
-        consent=Path(consent).read_text("utf-8") if consent else "",
+        consent=_text(Path(consent)) if consent else "",
         loudness=loudness,
         repeats=repeats,
         training=Path(training) if training else None,
@@ -121,6 +130,7 @@ def export(
 def results(
     folder: Folder,
     picture: Annotated[str, typer.Option("--figure", metavar="FILE", help="Draw the figure there, as SVG.")] = "",
+    force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite a figure that is there.")] = False,
     json: Json = False,
 ) -> None:
     """Screen listeners; print means with 95 % intervals and which differences are significant."""
@@ -131,11 +141,20 @@ def results(
 
     found = counting.results(Path(folder))
     if picture:
-        Path(picture).write_text(chart.figure(found), "utf-8")
+        write_whole(picture, chart.figure(found).encode(), force)
     if json:
         print_json(counting.plain(asdict(found)))
     else:
         _print(found)
+
+
+def _text(path: Path) -> str:
+    """The words in a file."""
+    with open_file(path) as file:
+        try:
+            return file.read().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} is no text in UTF-8; save it so") from error
 
 
 def parse_entrant(text: str) -> Entrant:

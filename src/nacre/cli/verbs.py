@@ -274,6 +274,7 @@ def convert(
 @app.command()
 def demo(
     folder: Annotated[str, typer.Argument(metavar="[FOLDER]", help="Where the results go.")] = "demo",
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Code the bundled sample and come back.
@@ -282,7 +283,7 @@ def demo(
     """
     from . import demonstration
 
-    results = demonstration.run(Path(folder))
+    results = demonstration.run(Path(folder), force)
     if json:
         print_json([vars(result) for result in results])
     else:

@@ -10,11 +10,12 @@ thread, and every clip is measured by itself.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..batch import SOUND, Watcher
+from ..batch import SOUND, Watcher, below
 from ..errors import InputError, MissingError, NacreError
 from .crew import cores, work
 from .metrics import METRICS
@@ -70,7 +71,9 @@ class Campaign:
 def run(plan: Plan, watcher: Watcher) -> Campaign:
     """Measure all that is not measured yet; a clip that cannot be is named in `failures` and stops no other."""
     metrics, notes = choose_metrics(plan.metrics)
-    clips = list(find_clips(plan))
+    clips = list(find_clips(plan, notes))
+    if not clips:
+        raise InputError(f"no clip can be used; the first: {notes[-1]}")
     _clear(Path(plan.out))
     entrants: list[Entrant] = []
     for name in dict.fromkeys(plan.codecs):
@@ -120,27 +123,36 @@ def absence(metrics: Sequence[str]) -> list[str]:
 
 def find_paths(plan: Plan) -> Iterator[tuple[Path, Path]]:
     """Sound files in the order of their names, each with the folder that it was found in."""
-    found = []
+    found: dict[Path, tuple[Path, Path]] = {}  # by where they really are: what is named twice is one clip
     for each in plan.data:
         place = Path(each)
         if not place.exists():
             raise InputError(f"{place} is not there; name a folder of sound files, or files, with --data")
-        inside = sorted(p for p in place.rglob("[!.]*") if p.suffix.lower() in SOUND and p.is_file())
-        found += [(path, place) for path in inside] if place.is_dir() else [(place, place.parent)]
+        inside = [(path, place) for path in sorted(below(place, SOUND))] if place.is_dir() else [(place, place.parent)]
+        found |= {path.resolve(): (path, folder) for path, folder in inside if path.resolve() not in found}
     if not found:
         raise InputError(f"no sound files in {', '.join(plan.data)}; name a folder of them with --data")
-    count = min(plan.clips or len(found), len(found))
-    return (found[i * len(found) // count] for i in range(count))
+    count, every = min(plan.clips or len(found), len(found)), list(found.values())
+    return (every[i * len(every) // count] for i in range(count))
 
 
-def find_clips(plan: Plan) -> Iterator[Clip]:
-    """The clips, each with the digest of its name and content."""
-    for path, folder in find_paths(plan):
-        name = path.relative_to(folder).as_posix()
+def find_clips(plan: Plan, left_out: list[str]) -> Iterator[Clip]:
+    """The clips, each with a name of its own and the digest of that and its content; `left_out` gets a sentence each.
+
+    A clip is called after its place in its folder; where two folders have files of the same names, after its place
+    below what the folders share.
+    """
+    paths = list(find_paths(plan))
+    names = [path.relative_to(folder).as_posix() for path, folder in paths]
+    if len(set(names)) < len(names):
+        shared = os.path.commonpath([path.resolve().parent for path, _ in paths])
+        names = [path.resolve().relative_to(shared).as_posix() for path, _ in paths]
+    for name, (path, _) in zip(names, paths, strict=True):
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise InputError(f"{path} cannot be read: {error.strerror}; leave it out") from error
+            left_out.append(f"{path} cannot be read: {error.strerror}; it was left out")
+            continue
         digest = hashlib.sha256(name.encode() + b"\0" + content).hexdigest()[:12]
         yield Clip(str(path), name, f"{slug(path.stem)}-{digest}")
 

@@ -39,18 +39,17 @@ class Axes:
     title: str
     x: str
     y: str
-    log_y: bool = False
 
 
 def chart(axes: Axes, every: Sequence[Series], joined: bool = True) -> str:
     """An `<svg>`; x is logarithmic; empty text where there is nothing to draw."""
     series = [Series(s.label, s.number, tuple(p for p in s.points if isfinite(p.y) and p.x > 0)) for s in every]
-    points = [point for s in series for point in s.points if not axes.log_y or point.low > 0]
+    points = [point for s in series for point in s.points]
     if not points:
         return ""
     across = _Log(min(p.x for p in points), max(p.x for p in points), LEFT, WIDTH - RIGHT)
     low, high = min(p.low for p in points), max(p.high for p in points)
-    up: _Log | _Linear = (_Log if axes.log_y else _Linear)(low, high, HEIGHT - BOTTOM, TOP)
+    up = _Linear(low, high, HEIGHT - BOTTOM, TOP)
     words = f"{axes.title}: {axes.y} against {axes.x}, " + ", ".join(s.label for s in series if s.points)
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(words)}">',
@@ -117,7 +116,7 @@ class _Log:
                 yield value, f"{value:.6g}"
 
 
-def _frame(axes: Axes, across: _Log, up: _Log | _Linear) -> Iterator[str]:
+def _frame(axes: Axes, across: _Log, up: _Linear) -> Iterator[str]:
     bottom = HEIGHT - BOTTOM
     for value, text in up.ticks():
         y = up(value)
@@ -130,7 +129,7 @@ def _frame(axes: Axes, across: _Log, up: _Log | _Linear) -> Iterator[str]:
     yield f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" text-anchor="end" class="axis">{escape(axes.x)}</text>'
 
 
-def _series(series: Series, across: _Log, up: _Log | _Linear, joined: bool) -> Iterator[str]:
+def _series(series: Series, across: _Log, up: _Linear, joined: bool) -> Iterator[str]:
     kind = f"s{series.number % 8}"
     places = [(across(p.x), up(p.y)) for p in series.points]
     if joined and len(places) > 1:

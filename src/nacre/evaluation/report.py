@@ -132,9 +132,10 @@ def headline(report: Report) -> str:
     """What was measured, in a sentence."""
     campaign = report.campaign
     lengths = {key: results.seconds for entrant in campaign.entrants for key, results in entrant.results.items()}
-    codecs = "codec" if len(campaign.entrants) == 1 else "codecs"
+    measured = len({row.label for row in report.summary.rows})  # what has no rate in the table is told below it
+    codecs = "codec" if measured == 1 else "codecs"
     clips = "clip" if len(lengths) == 1 else "clips"
-    return f"{len(campaign.entrants)} {codecs} on {len(lengths)} {clips}, {sum(lengths.values()):.0f} s of sound"
+    return f"{measured} {codecs} on {len(lengths)} {clips}, {sum(lengths.values()):.0f} s of sound"
 
 
 def markdown(report: Report) -> str:

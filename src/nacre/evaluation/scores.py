@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import audio
 from ..atomic import write_whole
-from ..errors import InputError
+from ..errors import InputError, NacreError
 from .baselines import Coded
 from .metrics import Aligned, align
 from .plugins import find_metric
@@ -185,9 +185,20 @@ def _figures(score: Score, pair: Aligned, rate: int, metrics: Sequence[str]) -> 
         metric = find_metric(name)
         estimate = pair.estimate if metric.matched else pair.estimate / pair.gain
         try:
-            score.figures[name] = float(metric.function(pair.reference, estimate, rate))
+            figure = float(metric.function(pair.reference, estimate, rate))
         except InputError as error:
             score.silent[name] = str(error)
+            continue
+        except Exception as error:
+            if isinstance(error, NacreError) or "=" not in name:
+                raise
+            # what a person brought may fail in any way, and one clip shall not end all others
+            score.silent[name] = f"{metric.name} failed: {type(error).__name__}: {error}"
+            continue
+        if math.isnan(figure):
+            score.silent[name] = f"{metric.name} gave no number"
+        else:
+            score.figures[name] = figure
 
 
 def _keep(job: Job, setting: Setting, coded: Coded, pair: Aligned, rate: int, length: int) -> None:

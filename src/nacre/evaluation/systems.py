@@ -25,6 +25,7 @@ from ..errors import InputError, MissingError, NacreError
 from .baselines import BASELINES, Baseline, Coded
 
 Mono = NDArray[np.float32]  # [T]
+Sound = NDArray[np.float32]  # [T], or [C, T]
 MATCHED = 0.02  # of the bits asked for: nearer need not be
 FAR = 0.25  # of the bits asked for: farther does not count as matched
 ABSURD = 1 / 3  # of the bits asked for, where nothing is to be matched: farther is another row's business
@@ -51,12 +52,13 @@ class System(Protocol):
     label: str  # in tables
     digest: str  # of the weights, or the version of what codes
     baseline: bool
+    channels: int  # that it codes together
 
     def settings(self, bitrates: Sequence[int]) -> tuple[list[Setting], list[str]]:
         """Settings for those of `bitrates` that it has, and a sentence about each that it has not."""
 
-    def code(self, wave: Mono, sample_rate: int, settings: Sequence[Setting]) -> Iterator[Coded | InputError]:
-        """What it makes of `wave` at each setting, or why it cannot."""
+    def code(self, wave: Sound, sample_rate: int, settings: Sequence[Setting]) -> Iterator[Coded | InputError]:
+        """What it makes of `wave` at each setting, or why it cannot; `[C, T]` of as many channels as it has, or one."""
 
 
 class CodecSystem:
@@ -66,6 +68,7 @@ class CodecSystem:
 
     def __init__(self, label: str, codec: CodecContract) -> None:
         self.label, self.codec, self.digest = label, codec, codec.info.digest or "unknown"
+        self.channels = codec.info.channels
 
     def settings(self, bitrates: Sequence[int]) -> tuple[list[Setting], list[str]]:
         """Bitrates that come to the same levels are one."""
@@ -80,24 +83,27 @@ class CodecSystem:
             found.setdefault(levels, Setting(bitrate, levels))
         return list(found.values()), left_out
 
-    def code(self, wave: Mono, sample_rate: int, settings: Sequence[Setting]) -> Iterator[Coded]:
+    def code(self, wave: Sound, sample_rate: int, settings: Sequence[Setting]) -> Iterator[Coded]:
         """The encoder runs once, for the most levels asked for."""
         info = self.codec.info
-        at_rate = resample(wave[None], sample_rate, info.sample_rate)
-        codes = self.codec.encode(np.repeat(at_rate[None], info.channels, axis=1), max(s.levels for s in settings))
+        at_rate = resample(np.atleast_2d(wave), sample_rate, info.sample_rate)
+        copies = info.channels // len(at_rate)  # mono into every channel
+        codes = self.codec.encode(np.repeat(at_rate[None], copies, axis=1), max(s.levels for s in settings))
         for setting in settings:
             file = BytesIO()
             nac.write(file, codes.head(setting.levels))
-            decoded = self.codec.decode(nac.read(BytesIO(file.getvalue())))[0].mean(axis=0, dtype=np.float32)
-            back = resample(decoded[None], info.sample_rate, sample_rate)[0][: len(wave)]
-            padded = np.pad(back, (0, len(wave) - len(back)))
-            yield Coded(padded, len(file.getvalue()), file.getvalue())
+            decoded = self.codec.decode(nac.read(BytesIO(file.getvalue())))[0]
+            if wave.ndim == 1:
+                decoded = decoded.mean(axis=0, keepdims=True, dtype=np.float32)
+            back = resample(decoded, info.sample_rate, sample_rate)[:, : wave.shape[-1]]
+            padded = np.pad(back, ((0, 0), (0, wave.shape[-1] - back.shape[1])))
+            yield Coded(padded.reshape(wave.shape), len(file.getvalue()), file.getvalue())
 
 
 class BaselineSystem:
     """A codec of others'."""
 
-    baseline = True
+    baseline, channels = True, 1
 
     def __init__(self, baseline: Baseline) -> None:
         if not baseline.present():

@@ -8,6 +8,7 @@ secret: the page knows places (A, B, C), never conditions.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import secrets
@@ -81,6 +82,8 @@ class Booth:
     def __init__(self, folder: Path) -> None:
         self.folder, self.plan, self.links = folder, read_plan(folder), read_links(folder)
         self.store = Store(folder / ANSWERS)
+        # browsers keep cookies by machine, not by port: two tests on one must not forget each other's listeners
+        self.cookie = f"{COOKIE}_{hashlib.sha256(self.links['invitation'].encode()).hexdigest()[:12]}"
         own, owner = "/api/take/{token}", "/api/owner/{token}"
         self.app = Starlette(
             routes=[
@@ -109,7 +112,7 @@ class Booth:
         if personal is not None and personal.participant is not None:
             known = await run_in_threadpool(self.store.accept, personal.token)
             return RedirectResponse(f"/take/{known.token}", 303)
-        token = "" if personal else request.cookies.get(COOKIE, "")
+        token = "" if personal else request.cookies.get(self.cookie, "")
         who = await run_in_threadpool(self.store.find, token)
         if who is not None:
             return RedirectResponse(f"/take/{token}", 303)
@@ -144,7 +147,7 @@ class Booth:
             who = await run_in_threadpool(self.store.join, name)
         response = JSONResponse({"take": f"/take/{who.token}"}, 201)
         response.set_cookie(
-            COOKIE, who.token, max_age=MONTH, httponly=True, samesite="lax", secure=request.url.scheme == "https"
+            self.cookie, who.token, max_age=MONTH, httponly=True, samesite="lax", secure=request.url.scheme == "https"
         )
         return response
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -91,7 +92,18 @@ def make(
     """Build a test in `folder`, which must not hold one; `watch` hears of each original."""
     files = find_sounds(originals)
     _check(folder, files, entrants, options)
+    for file in files if options.training is None else [*files, options.training]:
+        _read(file, options)  # what one of them lacks is said before all are coded
     made = [_Made(entrant, _coder(entrant)) for entrant in entrants]
+    try:
+        plan = _make(folder, files, made, options, watch)
+    except BaseException:
+        shutil.rmtree(folder / SOUNDS, ignore_errors=True)  # half a test would stand in the way of the next try
+        raise
+    return plan
+
+
+def _make(folder: Path, files: Sequence[Path], made: Sequence[_Made], options: Options, watch: Watcher | None) -> Plan:
     items = []
     for i, file in enumerate(files):
         if watch is not None:
@@ -126,9 +138,7 @@ def find_sounds(places: Sequence[Path]) -> list[Path]:
     for place in places:
         if not place.exists():
             raise InputError(f"{place} does not exist; name sound files or folders of them")
-        inside = (
-            sorted(path for path in place.iterdir() if path.suffix.lower() in SUFFIXES) if place.is_dir() else [place]
-        )
+        inside = sorted(p for p in place.glob("[!.]*") if p.suffix.lower() in SUFFIXES) if place.is_dir() else [place]
         if not inside:
             raise InputError(f"no sound in {place}; expected files that end in {', '.join(SUFFIXES)}")
         found += inside
@@ -166,18 +176,12 @@ def _fixed(kind: Kind) -> list[Condition]:
 
 def _item(folder: Path, place: int, file: Path, made: Sequence[_Made], options: Options) -> Item:
     """Code one original with everything and write what is heard."""
-    sound = audio.read(file)
+    sound = _read(file, options)
     reference, rate = sound.samples[0], sound.sample_rate
     if reference.shape[0] > 2:
         reference = audio.mix_channels(reference, 2)
-    if sound.duration > LONGEST or sound.duration < 1:
-        raise InputError(
-            f"{file} lasts {sound.duration:.1f} s; people judge best what lasts 1 to {LONGEST:g} s, so cut it"
-        )
     sounds = {REFERENCE: reference}
     if options.kind == "mushra":
-        if rate < LEAST_RATE:
-            raise InputError(f"{file} is sampled at {rate} Hz; MUSHRA's anchor of 7 kHz needs {LEAST_RATE} Hz or more")
         sounds |= {name: low_pass(reference, rate, corner) for name, corner in CORNERS.items()}
     for each in made:
         wave, size = each.code(reference, rate, file)
@@ -196,6 +200,20 @@ def _item(folder: Path, place: int, file: Path, made: Sequence[_Made], options: 
     return Item(file.stem, sound.duration, places)
 
 
+def _read(file: Path, options: Options) -> audio.Audio:
+    """An original, if it can be judged."""
+    sound = audio.read(file)
+    if sound.duration > LONGEST or sound.duration < 1:
+        raise InputError(
+            f"{file} lasts {sound.duration:.1f} s; people judge best what lasts 1 to {LONGEST:g} s, so cut it"
+        )
+    if options.kind == "mushra" and sound.sample_rate < LEAST_RATE:
+        raise InputError(
+            f"{file} is sampled at {sound.sample_rate} Hz; MUSHRA's anchor of 7 kHz needs {LEAST_RATE} Hz or more"
+        )
+    return sound
+
+
 def _coder(entrant: Entrant) -> Callable[[Wave, int, Path], tuple[Wave, int]]:
     """What turns an original into what this entrant makes of it, and bytes."""
     if entrant.folder is not None:
@@ -205,14 +223,17 @@ def _coder(entrant: Entrant) -> Callable[[Wave, int, Path], tuple[Wave, int]]:
     setting = _setting(system, entrant)
 
     def code(reference: Wave, rate: int, file: Path) -> tuple[Wave, int]:
+        if 1 < len(reference) == system.channels:
+            both = _coded(system, setting, reference, rate)
+            return both.wave, both.bytes
         parts = [_coded(system, setting, channel, rate) for channel in reference]
         return np.stack([part.wave for part in parts]), sum(part.bytes for part in parts)
 
     return code
 
 
-def _coded(system: System, setting: Setting, channel: Wave, rate: int) -> Coded:
-    coded = next(iter(system.code(channel, rate, [setting])))
+def _coded(system: System, setting: Setting, wave: Wave, rate: int) -> Coded:
+    coded = next(iter(system.code(wave, rate, [setting])))
     if isinstance(coded, InputError):
         raise coded
     return coded

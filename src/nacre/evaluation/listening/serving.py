@@ -30,7 +30,9 @@ def serve(folder: Path, host: str, port: int, told: Callable[[Links], None]) -> 
     app = create_app(folder)
     tokens = read_links(folder)
     try:
-        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        both = host == "::" and socket.has_dualstack_ipv6()  # links name an address of the fourth version
+        listener = socket.create_server((host, port), family=family, dualstack_ipv6=both)
     except OSError as error:
         raise InputError(
             f"port {port} of {host} cannot be used: {error.strerror}; choose another with --port"
