@@ -14,7 +14,7 @@ from small_encodec import CONFIG, small_encodec
 from streamed import assert_batch_is_its_items
 
 from nacre import Codes, InputError, decode_file, encode_file, read, write
-from nacre.codecs.encodec import PRESETS, EnCodec
+from nacre.codecs.encodec import PRESETS, EnCodec, EnCodecConfig
 from nacre.container.ecdc import ECDC_CODECS
 from nacre.container.reader import NacReader
 
@@ -157,6 +157,12 @@ def test_what_does_not_fit_is_refused_at_once(codec: EnCodec) -> None:
     stream.encode(noise(5), last=True)
     with pytest.raises(InputError, match="has ended"):
         stream.encode(noise(5))
+
+
+@pytest.mark.parametrize(("segment", "overlap"), [(3200, 0), (3200, 1601), (3201, 32)])
+def test_segments_that_cannot_be_are_refused(segment: int, overlap: int) -> None:
+    with pytest.raises(InputError, match=f"got {segment} samples and an overlap of {overlap}"):
+        EnCodecConfig(segment=segment, overlap=overlap)
 
 
 def test_fewer_levels_are_the_first_ones(codec: EnCodec) -> None:

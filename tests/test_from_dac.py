@@ -218,6 +218,9 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": weights, "metadata": {"kwargs": Path("x")}}, path)
     with pytest.raises(DamagedError, match=r"w\.pth is no file of plain weights"):
         load_dac(path)
+    torch.save({"state_dict": weights, "metadata": {"kwargs": {"encoder_rates": [2, 4]}}}, path)
+    with pytest.raises(InputError, match="expected state_dict and metadata"):
+        load_dac(path)
     path.write_bytes(b"no zip")
     with pytest.raises(DamagedError, match=r"w\.pth is no file of plain weights"):
         load_dac(path)
@@ -225,3 +228,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         load_dac(tmp_path / "none.pth")
     with pytest.raises(MissingError, match=r"no config\.json"):
         load_dac(tmp_path)
+    for broken in ('{"downsampling_ratios": 3}', "[]", "{"):
+        (tmp_path / "config.json").write_text(broken)
+        with pytest.raises(DamagedError, match=r"a broken config\.json"):
+            load_dac(tmp_path)

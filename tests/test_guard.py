@@ -67,6 +67,15 @@ def test_a_defect_is_not_hidden() -> None:
         guarded(raising(SystemExit(3)))
 
 
+def test_a_signal_while_a_compiled_module_loads_is_a_signal(capsys: pytest.CaptureFixture[str]) -> None:
+    failed = ImportError("initialization failed")  # as onnxruntime says it
+    failed.__cause__ = KeyboardInterrupt()
+    assert guarded(raising(failed)) == STOPPED
+    assert capsys.readouterr().err.startswith("nacre: stopped")
+    with pytest.raises(ImportError):
+        guarded(raising(ImportError("no module")))
+
+
 @pytest.mark.parametrize("words", [("decode", "long.nac", "-"), ("encode", "long.wav", "-"), ("info", "long.nac")])
 def test_a_reader_who_leaves_is_no_error(tmp_path: Path, words: tuple[str, ...]) -> None:
     write(tmp_path / "long.wav", noise(20 * 24000), 24000)

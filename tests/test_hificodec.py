@@ -85,6 +85,20 @@ def test_stream_is_file(codec: HiFiCodec, length: int, sizes: list[int]) -> None
     assert np.abs(sound - codec.decode(whole)).max(initial=0) < 1e-5
 
 
+def test_a_branch_of_a_stream_keeps_what_was_heard(codec: HiFiCodec) -> None:
+    wave, state = np.concatenate([noise(2 * HOP), noise(2 * HOP)[..., ::-1]]), codec.new_state()
+    codec.encode_frames(np.ascontiguousarray(wave), state, 4)
+    branch, one = state.clone(), state.select([1])
+    for each in (state, branch, one):
+        each.last = True
+    nothing = np.zeros((2, 1, 0), np.float32)
+    whole = codec.encode_frames(nothing, state, 4)
+    for level, same, alone in zip(
+        whole, codec.encode_frames(nothing, branch, 4), codec.encode_frames(nothing[:1], one, 4), strict=True
+    ):
+        assert np.array_equal(level, same) and np.array_equal(level[1:], alone)
+
+
 def test_sound_is_late_by_the_lookahead_and_no_more(codec: HiFiCodec) -> None:
     codes, stream = codec.encode(noise(60 * HOP)), codec.stream()
     assert stream.decode(codes.cut(0, 50)).shape[2] == 50 * HOP - codec.info.lookahead

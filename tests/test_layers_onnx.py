@@ -28,6 +28,7 @@ SEANET = SEANetConfig(dim=4, filters=2, strides=(2, 3), dilations=((1, 3), (1,))
 LAYERS: dict[str, tuple[nn.Module, int, int]] = {
     "conv": (CausalConv1d(2, 3, 5, dilation=2), 2, 1),
     "strided": (CausalConv1d(2, 4, 8, stride=4, groups=2), 2, 4),
+    "repeated": (Conv1d(2, 3, Kernel(4, 2), "replicate"), 2, 2),
     "early": (Conv1d(2, 3, Kernel(6, 3).early()), 2, 3),
     "transposed": (ConvTranspose1d(2, 3, Kernel(8, 4)), 2, 1),
     "replicated": (ConvTranspose1d(2, 3, Kernel(8, 4), "replicate"), 2, 1),
@@ -51,6 +52,7 @@ class Graph(nn.Module):
     def __init__(self, layer: nn.Module, example: Tensor) -> None:
         super().__init__()
         self.layer, self.layout = layer, State()
+        self.layout.in_graph = True
         layer(example, self.layout)
 
     def forward(self, x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:

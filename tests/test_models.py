@@ -195,7 +195,7 @@ def test_what_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="no model 'perl-24k'; expected a name such as pearl-24k"):
         load("perl-24k")
     for ask in (load, models.find):
-        with pytest.raises(InputError, match=r"nobody has published weights of hac-v1\.3; train some"):
+        with pytest.raises(InputError, match=r"nobody has published weights of hac-v1\.3; train it"):
             ask("hac-v1.3")
     with pytest.raises(MissingError, match="no address of nac-2023's weights is known; name a file that you have"):
         load("nac-2023")

@@ -273,6 +273,8 @@ def test_a_switch_that_is_not_there_is_refused(codecs: dict[str, SoundStream], s
         side(switched, wave, denoise=[True] * 3)
     with pytest.raises(InputError, match="causal"):
         replace(BOTH_SIDES, film="encoder")
+    with pytest.raises(InputError, match="pads with zeros"):
+        replace(BOTH_SIDES, seanet=replace(BOTH_SIDES.seanet, causal=True, pad="reflect"))
 
 
 def test_weight_norm_is_academicodecs_only() -> None:

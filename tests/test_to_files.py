@@ -11,6 +11,7 @@ import torch
 from small_dac import save_tiny
 from small_encodec import CONFIG, official_weights, small_encodec
 from small_pearl import small_pearl
+from small_snac import small_snac
 
 from nacre import InputError, load
 from nacre.codecs.dac import DAC
@@ -85,6 +86,11 @@ def test_what_a_house_does_not_take_is_told(dac: DAC, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"y.pth exists"):
         save_as(dac, tmp_path / "y.pth", "dac")
     assert (tmp_path / "y.pth").read_text() == "mine"
+    (tmp_path / "snac").mkdir()
+    (tmp_path / "snac" / "pytorch_model.bin").write_text("mine")
+    with pytest.raises(InputError, match=r"pytorch_model.bin exists"):
+        save_as(small_snac("small-speech"), tmp_path / "snac", "snac")
+    assert [path.name for path in (tmp_path / "snac").iterdir()] == ["pytorch_model.bin"]
 
 
 def test_every_original_has_its_maker() -> None:

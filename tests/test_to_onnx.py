@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from small_encodec import small_encodec
+from small_mimi import CONFIG, small_mimi
 from small_pearl import small_pearl
 from streamed import streamed
 from test_every_codec import build
@@ -21,6 +22,7 @@ from nacre import CodecContract, InputError, MissingError, OnnxCodec
 from nacre.codecs.base import Codec
 from nacre.codecs.dac import DAC, DACConfig
 from nacre.codecs.encodec import EnCodec
+from nacre.codecs.mimi import Mimi
 from nacre.codecs.pearl import Pearl
 from nacre.codecs.snac import SNAC, SNACConfig
 from nacre.converters.keys import coding_keys, digest
@@ -176,6 +178,25 @@ def test_codes_of_either_decode_with_the_other_at_32_bits_only(encodec: tuple[En
     rounded = small_pearl()
     before = rounded.info.digest
     assert export(rounded, graphs.folder.parent / "rounded").digest != before
+
+
+@pytest.fixture(scope="module")
+def mimi(tmp_path_factory: pytest.TempPathFactory) -> tuple[Mimi, OnnxCodec]:
+    # graphs take chunks of up to `context`: ten seconds in the released Mimi
+    codec, folder = small_mimi(replace(CONFIG, context=40)), tmp_path_factory.mktemp("mimi")
+    export(codec, folder, bits=32)
+    return codec, OnnxCodec(folder)
+
+
+@pytest.mark.parametrize("length", [1, 500, 1919, 1920, 1921, 5 * 1920 + 7])
+def test_mimis_graphs_begin_and_end_as_torch_does(mimi: tuple[Mimi, OnnxCodec], length: int) -> None:
+    codec, graphs = mimi
+    wave = noise(length, batch=2)
+    codes = graphs.encode(wave)
+    assert codes == codec.encode(wave)
+    assert len(np.unique(codes.levels[0])) > 1 or length < 5000  # these codes do hang on the sound
+    same(graphs.decode(codes), codec.decode(codes))
+    alike(codec, graphs, wave, 2 * 1920 + 3)
 
 
 @pytest.mark.slow

@@ -103,3 +103,11 @@ def test_magnitudes_are_cut() -> None:
 def test_every_parameter_learns() -> None:
     assert_learns(vocoder(MEL), torch.randn(2, 5, 12))
     assert_learns(Block(MEL), torch.randn(2, 8, 12))
+
+
+def test_items_of_a_batch_go_on_alone() -> None:
+    model, x = vocoder(MEL), torch.randn(2, 5, 9)
+    state = State()
+    model(x[..., :5], state)
+    alone = state.select([1])
+    torch.testing.assert_close(model(x[1:, :, 5:], alone), model(x[..., 5:], state)[1:], atol=1e-5, rtol=1e-5)

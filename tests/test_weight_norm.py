@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nacre.nn.conv import CausalConv1d, Conv1d, ConvTranspose1d
 from nacre.nn.padding import Kernel
-from nacre.nn.weight_norm import NEW, OLD, fuse, normalise
+from nacre.nn.weight_norm import NEW, OLD, fuse, normalise, taken_apart
 
 
 def conv() -> Conv1d:
@@ -85,3 +85,18 @@ def test_fusing_a_copy_leaves_the_original_as_it_was() -> None:
     torch.testing.assert_close(plain(x), before)
     assert torch.equal(layer(x), before)
     assert NEW[0] in layer.state_dict() and set(plain.state_dict()) == {"weight", "bias"}
+
+
+@pytest.mark.parametrize("make", [conv, transposed])
+def test_a_row_of_zeros_stays_one(make: object) -> None:
+    """A dead channel has no direction, and 0 / 0 is no weight."""
+    layer = make()  # type: ignore[operator]
+    weight = torch.randn_like(layer.weight)
+    weight[1] = 0
+    normalise(layer)
+    layer.load_state_dict({"weight": weight, "bias": layer.bias.detach()})
+    torch.testing.assert_close(layer.weight.detach(), weight)
+    size, direction = taken_apart(weight)
+    plain = make()  # type: ignore[operator]
+    plain.load_state_dict({OLD[0]: size, OLD[1]: torch.zeros_like(direction), "bias": layer.bias.detach()})
+    assert not plain.weight.any()

@@ -15,6 +15,7 @@ from ..errors import NacreError
 from .display import show_error
 
 STOPPED = 130  # the exit code after Ctrl-C
+_STOPPED = "stopped; what was finished stays, nothing half-written does"
 UsageError: Any = typer.BadParameter.__base__  # typer keeps its copy of click to itself
 
 
@@ -51,7 +52,12 @@ def guarded(command: Callable[[], Any]) -> int:
         show_error(str(error))
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        show_error("stopped; what was finished stays, nothing half-written does")
+        show_error(_STOPPED)
+        return STOPPED
+    except ImportError as error:  # what a compiled module makes of a signal while it is loaded
+        if not isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+            raise
+        show_error(_STOPPED)
         return STOPPED
     except UsageError as error:
         show_error(usage_sentence(error))

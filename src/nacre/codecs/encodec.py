@@ -21,6 +21,7 @@ from ..contract import Stream, Wave
 from ..errors import InputError
 from ..nn.reach import lookahead
 from ..nn.seanet import SEANetConfig, SEANetDecoder, SEANetEncoder
+from ..quantizers.codebook import CodebookConfig
 from ..quantizers.rvq import ResidualVQ, ResidualVQConfig
 from .base import Reconstruction, UnpaddedCodec
 from .encodec_segments import Scale, SegmentStream
@@ -38,6 +39,13 @@ class EnCodecConfig:
     preroll: int = 75  # frames; an LSTM never quite forgets, so a place that is sought out is near, not equal
     segment: int = 0  # samples that are coded by themselves, all brought to one loudness; 0: the whole sound as it is
     overlap: int = 0  # samples that segments share
+
+    def __post_init__(self) -> None:
+        if self.segment and (self.segment % self.seanet.hop or not 0 < 2 * self.overlap <= self.segment):
+            raise InputError(
+                f"segments are whole frames of {self.seanet.hop} samples and overlap by at most half of themselves, "
+                f"got {self.segment} samples and an overlap of {self.overlap}"
+            )
 
 
 _MUSIC = SEANetConfig(filters=64, strides=(4, 4, 5, 8), identity_skip=True, causal=False, pad="zero")
@@ -75,7 +83,10 @@ class EnCodec(UnpaddedCodec):
         self.config = config
         self.encoder = SEANetEncoder(seanet)
         # as in EnCodec the residual keeps its gradient, so commitment pulls from the first level only
-        self.quantizer = ResidualVQ(ResidualVQConfig(seanet.dim, sizes, detach=False, dropout=config.dropout))
+        book = CodebookConfig(kmeans=50)
+        self.quantizer = ResidualVQ(
+            ResidualVQConfig(seanet.dim, sizes, detach=False, dropout=config.dropout, codebook=book)
+        )
         self.decoder = SEANetDecoder(seanet)
         self.info = CodecInfo(
             name=name,

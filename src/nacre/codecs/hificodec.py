@@ -132,6 +132,18 @@ class _Held(State):
         super().__init__()
         self.waves: list[Tensor] = []
 
+    def clone(self) -> State:
+        other = super().clone()
+        assert isinstance(other, _Held)
+        other.waves = [*self.waves]
+        return other
+
+    def select(self, items: Sequence[int]) -> State:
+        other = super().select(items)
+        assert isinstance(other, _Held)
+        other.waves = [wave[[*items]] for wave in self.waves]
+        return other
+
 
 class Encoder(Chain):
     """Samples `[B, 1, T]` to latents `[B, D, T / hop]`; with a State its norms must be known, see `in_blocks`."""

@@ -26,6 +26,7 @@ from ..nn.blocks import Chain
 from ..nn.reach import lookahead, preroll
 from ..nn.seanet import SEANetConfig, SEANetDecoder, SEANetEncoder
 from ..nn.state import State
+from ..quantizers.codebook import CodebookConfig
 from ..quantizers.rvq import ResidualVQ, ResidualVQConfig
 from .base import Codec, Reconstruction
 
@@ -54,10 +55,13 @@ class SoundStreamConfig:
     codebook_size: int = 1024
     dropout: tuple[int, ...] = tuple(range(1, 25))  # level counts that training draws from
     detach: bool = True  # commitment of later levels reaches the encoder; not in AcademiCodec, nor in EnCodec
+    kmeans: int = 10  # iterations that codebooks start with
     film: Literal["encoder", "decoder"] | None = None  # the side with the switch for denoising
     preroll: int | None = None  # frames; None: what the decoder hears. An LSTM never quite forgets
 
     def __post_init__(self) -> None:
+        if self.seanet.causal and not self.at_once:
+            raise InputError("a causal SoundStream pads with zeros: what it mirrors is there too late; set seanet.pad")
         if self.film and not self.at_once:
             raise InputError("a denoising switch needs a causal SoundStream that pads with zeros; leave out film")
 
@@ -70,7 +74,8 @@ class SoundStreamConfig:
 def _academicodec(sample_rate: int, strides: tuple[int, ...], dropout: tuple[int, ...]) -> SoundStreamConfig:
     seanet = SEANetConfig(dim=512, strides=strides, causal=False)
     second = sample_rate // seanet.hop  # of frames, after which the LSTM has all but forgotten
-    return SoundStreamConfig(sample_rate, seanet, 7, dropout[-1], dropout=dropout, detach=False, preroll=second)
+    levels = dropout[-1]
+    return SoundStreamConfig(sample_rate, seanet, 7, levels, dropout=dropout, detach=False, kmeans=50, preroll=second)
 
 
 _16K_320D = _academicodec(16_000, (2, 4, 5, 8), (2, 3, 4, 8, 12, 24))  # 1, 1.5, 2, 4, 6, 12 kbps
@@ -100,7 +105,10 @@ class SoundStream(Codec):
         seanet, sizes = config.seanet, (config.codebook_size,) * config.levels
         self.config = config
         self.encoder: Chain = SEANetEncoder(replace(seanet, last_kernel=config.last_kernel))
-        self.quantizer = ResidualVQ(ResidualVQConfig(seanet.dim, sizes, detach=config.detach, dropout=config.dropout))
+        book = CodebookConfig(kmeans=config.kmeans)
+        self.quantizer = ResidualVQ(
+            ResidualVQConfig(seanet.dim, sizes, detach=config.detach, dropout=config.dropout, codebook=book)
+        )
         self.decoder: Chain = SEANetDecoder(seanet)
         # the switch sits next to the quantizer, but for one convolution
         if config.film == "encoder":

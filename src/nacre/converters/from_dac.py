@@ -130,14 +130,15 @@ def _read_package(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         kwargs, weights = held["metadata"]["kwargs"], as_weights(held["state_dict"], path)
         fields = {ours: kwargs[theirs] for theirs, ours in _KWARGS.items() if kwargs.get(theirs) is not None}
-        mirrored = list(kwargs.get("decoder_rates", kwargs["encoder_rates"][::-1]))
+        rates = list(kwargs["encoder_rates"])
+        mirrored = list(kwargs.get("decoder_rates", rates[::-1]))
+        fields.setdefault("latent", fields["encoder_dim"] << len(fields["strides"]))
     except (KeyError, TypeError, AttributeError) as error:
         got = ", ".join(sorted(map(str, held))[:3]) if isinstance(held, dict) else type(held).__name__
         raise InputError(
             f"{path} is no checkpoint of DAC's: expected state_dict and metadata with kwargs, got {got}"
         ) from error
-    _check_mirrored(mirrored, list(kwargs["encoder_rates"]), path)
-    fields.setdefault("latent", fields["encoder_dim"] << len(fields["strides"]))
+    _check_mirrored(mirrored, rates, path)
     return fields, weights
 
 
@@ -146,11 +147,12 @@ def _read_folder(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise MissingError(f"no {CONFIG} in {path}; expected a folder of Hugging Face's DacModel")
     try:
         held = json.loads((path / CONFIG).read_text("utf-8"))
-        fields = {ours: held[theirs] for theirs, ours in _HUGGING_FACE.items() if theirs in held}
-    except (ValueError, TypeError) as error:
+        fields = {ours: held[theirs] for theirs, ours in _HUGGING_FACE.items() if held.get(theirs) is not None}
+        strides = list(fields.get("strides", DACConfig().strides))
+        mirrored = list(held.get("upsampling_ratios") or strides[::-1])
+    except (ValueError, TypeError, AttributeError) as error:
         raise DamagedError(f"{path} holds a broken {CONFIG}: {error}") from error
-    strides = list(fields.get("strides", DACConfig().strides))
-    _check_mirrored(list(held.get("upsampling_ratios", strides[::-1])), strides, path)
+    _check_mirrored(mirrored, strides, path)
     return fields, read_weights(path, "DAC")
 
 

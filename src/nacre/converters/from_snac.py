@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..atomic import WholeFile
 from ..codecs.snac import PRESETS, SNAC, SNACConfig
 from ..errors import DamagedError, InputError
 from ..nn.snakenet import DILATIONS
@@ -53,14 +54,17 @@ def to_snac(codec: SNAC) -> dict[str, Tensor]:
     return handed_back(codec, _names(unfused(codec)), "new") | _speeds(codec.config)
 
 
-def save_snac(codec: SNAC, folder: str | Path) -> None:
+def save_snac(codec: SNAC, folder: str | Path, overwrite: bool = True) -> None:
     """Write `codec` as a folder that `snac.SNAC.from_pretrained` reads."""
     folder, fields = Path(folder), vars(codec.config)
     config = {theirs: fields[ours] for theirs, ours in _FIELDS.items()}
     config["decoder_rates"] = codec.config.strides[::-1]
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG).write_text(json.dumps(config, indent=2), "utf-8")
-    torch.save(to_snac(codec), folder / WEIGHTS)
+    weights, about = WholeFile(folder / WEIGHTS, overwrite), WholeFile(folder / CONFIG, overwrite)
+    with weights as file:
+        torch.save(to_snac(codec), file)
+    with about as file:
+        file.write(json.dumps(config, indent=2).encode())
 
 
 def rename(config: SNACConfig) -> dict[str, str]:

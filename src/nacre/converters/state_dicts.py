@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ..codecs.base import Codec
 from ..errors import DamagedError, InputError, MissingError
-from ..nn.weight_norm import NEW, OLD, size_of
+from ..nn.weight_norm import NEW, OLD, taken_apart
 from ..quantizers.codebook import Codebook
 from .keys import LEARNING, coding_keys, digest
 
@@ -36,7 +36,8 @@ _NUMBERS: list[Any] = [  # which checkpoints keep beside weights; they run nothi
     np.dtype,
     *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?")),
 ]
-_UNREADABLE = (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError)
+_UNREADABLE = (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, LookupError)
+_UNREADABLE += (TypeError, AttributeError, AssertionError)  # of torch's own unpickler, given what is no pickle
 
 
 def check_preset(preset: str, presets: Iterable[str]) -> None:
@@ -225,8 +226,7 @@ def handed_back(model: nn.Module, names: Mapping[str, str], spelling: Spelling =
         elif ours in state:
             tensor = state[ours]
         else:  # fused: all of the size there is, and the direction
-            weight = state[f"{module}.weight"]
-            tensor = size_of(weight) if leaf == NEW[0] else weight
+            tensor = taken_apart(state[f"{module}.weight"])[NEW.index(leaf)]
         name = _respelt(name, OLD, NEW) if spelling == "new" else name
         theirs |= given_back(tensor, name)
     return theirs
@@ -259,7 +259,7 @@ def _apart(given: Mapping[str, Tensor], expected: set[str]) -> dict[str, Tensor]
     for key, tensor in given.items():
         size, direction = (key.removesuffix("weight") + leaf for leaf in OLD)
         if key not in expected and key.endswith(".weight") and {size, direction} <= expected:
-            apart |= {size: size_of(tensor), direction: tensor}
+            apart[size], apart[direction] = taken_apart(tensor)
         else:
             apart[key] = tensor
     return apart

@@ -89,8 +89,7 @@ def hugging_face(codec: Codec) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _save_original(codec: Codec | TokenVocos, target: Path, kind: str, overwrite: bool) -> None:
     if isinstance(codec, SNAC) and not target.suffix:
-        _check_absent(target / CONFIG, overwrite)
-        from_snac.save_snac(codec, target)
+        from_snac.save_snac(codec, target, overwrite)
         return
     if isinstance(codec, AudioDec) and codec.config.vocoder is not None:
         _save_vocoder(codec, target, overwrite)

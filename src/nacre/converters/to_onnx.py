@@ -92,7 +92,7 @@ def edges_of(codec: Codec) -> Edges:
     """How graphs of `codec` begin and end a stream; an error where none can be made."""
     seanet = getattr(codec.config, "seanet", None)
     if not codec.info.lookahead:
-        return Edges()
+        return Edges(unpadded=isinstance(codec, UnpaddedCodec))
     if isinstance(codec, UnpaddedCodec) and isinstance(seanet, SEANetConfig) and seanet.causal:
         return Edges(seanet.last_kernel, seanet.kernel, unpadded=True)
     if isinstance(codec, DAC):
@@ -117,7 +117,7 @@ class Recording(nn.Module):
         self.quantizer, self.info = codec.quantizer, codec.info
         self.kind, self.path = kind, side
         self.layout = State()
-        self.layout.in_graph = True
+        self.layout.in_graph, self.layout.ragged = True, isinstance(codec, UnpaddedCodec)
 
     @property
     def hears(self) -> bool:
@@ -132,7 +132,7 @@ class Recording(nn.Module):
     def state(self, tensors: Sequence[Tensor]) -> State:
         """What the layers remember as a chunk of this kind begins."""
         state = self.layout.filled(tensors) if self.hears else State()
-        state.in_graph, state.last = True, not self.keeps
+        state.in_graph, state.ragged, state.last = True, self.layout.ragged, not self.keeps
         return state
 
 

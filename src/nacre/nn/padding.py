@@ -75,8 +75,8 @@ def windows(layer: nn.Module, x: Tensor, state: State | None, kernel: Kernel, pa
     """
     if kernel.span == 1:
         return x  # hears nothing beside, so there is nothing to pad or remember
-    if pad == "reflect" and state is not None and state.in_graph:
-        return _mirrored(layer, x, state, kernel)
+    if pad != "zero" and state is not None and state.in_graph:
+        return (_mirrored if pad == "reflect" else _repeated)(layer, x, state, kernel)
     ends = state is None or state.last
     if pad == "zero":
         held = _remember(layer, x, state)
@@ -88,6 +88,8 @@ def windows(layer: nn.Module, x: Tensor, state: State | None, kernel: Kernel, pa
         held = _end(held, recent, kernel, pad)
     if state is not None:
         state.put(layer, _unused(held, kernel), *([] if pad == "zero" else [recent]))
+        if state.ragged and kernel.stride > 1:  # what need not be there is not heard
+            held = F.pad(held, (0, kernel.stride - 1))
     return held
 
 
@@ -162,6 +164,22 @@ def _mirrored(layer: nn.Module, x: Tensor, state: State, kernel: Kernel) -> Tens
     if kept is None:
         right = right * (x.shape[-1] > past)
     return torch.cat([held, right], dim=-1)
+
+
+def _repeated(layer: nn.Module, x: Tensor, state: State, kernel: Kernel) -> Tensor:
+    """`windows` of a causal layer in a graph: the ends are repeated. A mark tells a stream's beginning from silence.
+
+    The right is repeated each time, by one position less than fills a frame.
+    """
+    kept, past = state.get(layer), kernel.past
+    assert past == kernel.context > 0, "graphs repeat for causal layers only"
+    first = x[..., :1].expand(-1, -1, past)
+    before = first if kept is None else torch.where(kept[1] > 0, kept[0], first)
+    held = torch.cat([before, x], dim=-1)
+    state.put(layer, held[..., -past:], torch.ones_like(x[:, :1, :1]))
+    if kernel.stride == 1:
+        return held
+    return torch.cat([held, held[..., -1:].expand(-1, -1, kernel.stride - 1)], dim=-1)
 
 
 def _unused(held: Tensor, kernel: Kernel) -> Tensor:

@@ -172,19 +172,6 @@ class PQMFSynthesis(nn.Module):
         return F.conv_transpose1d(x, self.filters, stride=self.kernel.stride)[..., due]
 
 
-def _frames(x: Tensor, size: int, hop: int) -> Tensor:
-    """All whole frames of `[B, 1, T]`, a hop apart, `[B, F, size]`.
-
-    Hops side by side, for one matrix product: unlike a convolution it rounds alike for any number of frames in
-    ONNX Runtime, and mostly in torch.
-    """
-    reach = -(-size // hop)
-    x = F.pad(x, (0, reach * hop - size))
-    hops = x[..., : x.shape[-1] // hop * hop].reshape(x.shape[0], -1, hop)
-    count = hops.shape[1] - reach + 1
-    return torch.cat([hops[:, i : i + count] for i in range(reach)], dim=-1)[..., :size]
-
-
 def root_hann(n_fft: int) -> Tensor:
     """Square root of a periodic Hann window, double precision: `[n_fft]`."""
     return torch.hann_window(n_fft, periodic=True, dtype=torch.float64).sqrt()

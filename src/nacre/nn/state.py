@@ -20,7 +20,8 @@ class State:
     `last` says that the coming chunk ends the stream: layers that hear the future, or whose stride does not
     divide the length, then pad the end as they do for a whole file. `place` is the frame of the whole that the
     coming chunk begins with: layers that differ from place to place look at it in their first chunk. `in_graph` says
-    that a graph is being recorded, in which no length is known: layers then keep to what holds for every length.
+    that a graph is being recorded, in which no length is known: layers then keep to what holds for every length, and
+    where a chunk may be `ragged`, not whole frames, fill it up each time.
 
     A layer that runs twice in one pass cannot keep two pasts; build two layers and let them share weights.
     """
@@ -28,7 +29,7 @@ class State:
     def __init__(self) -> None:
         self.last = False
         self.place = 0
-        self.in_graph = False
+        self.in_graph = self.ragged = False
         self._kept: dict[nn.Module, tuple[Tensor, ...]] = {}
 
     def get(self, layer: nn.Module) -> tuple[Tensor, ...] | None:
@@ -58,8 +59,8 @@ class State:
         """A new State of the same layout that holds `tensors` instead: how exported graphs hand state in."""
         if len(tensors) != len(self.tensors()):
             raise InputError(f"this State holds {len(self.tensors())} tensors, got {len(tensors)} to fill it with")
-        other, rest = State(), iter(tensors)
-        other.last, other.place, other.in_graph = self.last, self.place, self.in_graph
+        other, rest = type(self)(), iter(tensors)
+        other.last, other.place, other.in_graph, other.ragged = self.last, self.place, self.in_graph, self.ragged
         other._kept = {layer: tuple(next(rest) for _ in kept) for layer, kept in self._kept.items()}
         return other
 

@@ -137,7 +137,7 @@ class HannISTFT(nn.Module):
     def forward(self, spectrum: Tensor, state: State | None = None) -> Tensor:
         """Samples that the frames complete."""
         frames, due = spread(self, spectrum, state, self.kernel)
-        ones, same = spread(self.squares, spectrum.new_ones(1, 1, spectrum.shape[-1]), state, self.kernel)
+        ones, same = spread(self.squares, spectrum.new_ones(len(spectrum), 1, spectrum.shape[-1]), state, self.kernel)
         if not frames.shape[-1]:
             return spectrum.new_zeros(spectrum.shape[0], 1, 0)
         pieces = torch.fft.irfft(torch.complex(*frames.chunk(2, dim=1)), self.kernel.size, dim=1) * self.window

@@ -52,6 +52,12 @@ def size_of(direction: Tensor) -> Tensor:
     return size
 
 
+def taken_apart(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Size and direction of a weight; a row of zeros points anywhere, for its direction is divided by its size."""
+    size = size_of(weight)
+    return size, torch.where(size > 0, weight, torch.ones_like(weight))
+
+
 def _is_normalised(layer: nn.Module) -> bool:
     return parametrize.is_parametrized(layer, "weight")
 
@@ -65,9 +71,8 @@ def _respell(layer: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any)
     else:
         if plain not in state_dict or not _is_normalised(layer):
             return
-        v = state_dict.pop(plain)
-        g = size_of(v)
+        g, v = taken_apart(state_dict.pop(plain))
     if _is_normalised(layer):
         state_dict |= {prefix + NEW[0]: g, prefix + NEW[1]: v}
     else:
-        state_dict[plain] = v * (g / size_of(v))
+        state_dict[plain] = v * (g / size_of(v).clamp_min(torch.finfo(v.dtype).tiny))
