@@ -75,7 +75,7 @@ class WholeFile:
         try:
             self._file.close()
             self.check()  # someone else may have written it meanwhile
-            with suppress(FileNotFoundError):  # nothing is overwritten
+            with suppress(OSError):  # nothing is overwritten, or this disk knows no modes
                 os.chmod(self._part, stat.S_IMODE(os.stat(self.path).st_mode))
             os.replace(self._part, self.path)
         except OSError as error:

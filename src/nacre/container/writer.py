@@ -200,4 +200,6 @@ class _Sink:
         try:
             yield
         except OSError as error:
-            raise (error if self._whole is None else self._whole.sorry(error)) from error
+            if self._whole is None:
+                raise
+            raise self._whole.sorry(error) from error

@@ -36,8 +36,10 @@ _NUMBERS: list[Any] = [  # which checkpoints keep beside weights; they run nothi
     np.dtype,
     *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?")),
 ]
-_UNREADABLE = (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, LookupError)
-_UNREADABLE += (TypeError, AttributeError, AssertionError)  # of torch's own unpickler, given what is no pickle
+_UNREADABLE: tuple[type[Exception], ...] = (
+    *(SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError),
+    *(LookupError, TypeError, AttributeError, AssertionError),  # of torch's unpickler, given what is no pickle
+)
 
 
 def check_preset(preset: str, presets: Iterable[str]) -> None:
