@@ -60,7 +60,7 @@ def save_snac(codec: SNAC, folder: str | Path, overwrite: bool = True) -> None:
     config = {theirs: fields[ours] for theirs, ours in _FIELDS.items()}
     config["decoder_rates"] = codec.config.strides[::-1]
     folder.mkdir(parents=True, exist_ok=True)
-    weights, about = WholeFile(folder / WEIGHTS, overwrite), WholeFile(folder / CONFIG, overwrite)
+    about, weights = WholeFile(folder / CONFIG, overwrite), WholeFile(folder / WEIGHTS, overwrite)
     with weights as file:
         torch.save(to_snac(codec), file)
     with about as file:
