@@ -131,17 +131,17 @@ def test_results_are_whole_files_that_json_reads() -> None:
 def test_clips_are_known_by_name_and_content(tmp_path: Path) -> None:
     data = make_clips(tmp_path / "clips", 0.1)
     plan = Plan((), (str(data),), "")
-    before = {clip.name: clip.key for clip in find_clips(plan, [])}
+    before = {clip.name: clip.key for clip in find_clips(plan)[0]}
     write(data / "a.wav", speech(0.2)[None], RATE, overwrite=True)
-    after = {clip.name: clip.key for clip in find_clips(plan, [])}
+    after = {clip.name: clip.key for clip in find_clips(plan)[0]}
     assert [name for name in before if before[name] != after[name]] == ["a.wav"]
-    assert [clip.name for clip in find_clips(replace(plan, clips=2), [])] == ["a.wav", "broken.wav"]
+    assert [clip.name for clip in find_clips(replace(plan, clips=2))[0]] == ["a.wav", "broken.wav"]
     assert size(replace(plan, codecs=("x", "y"))) == 8
     with pytest.raises(InputError, match="nowhere is not there"):
-        list(find_clips(replace(plan, data=("nowhere",)), []))
+        find_clips(replace(plan, data=("nowhere",)))
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no sound files in"):
-        list(find_clips(replace(plan, data=(str(tmp_path / "empty"),)), []))
+        find_clips(replace(plan, data=(str(tmp_path / "empty"),)))
 
 
 def test_clips_of_two_folders_are_told_apart_and_one_named_twice_is_one(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_clips_of_two_folders_are_told_apart_and_one_named_twice_is_one(tmp_path
     (tmp_path / "ann" / ".trash").mkdir()
     (tmp_path / "ann" / "a.wav").rename(tmp_path / "ann" / ".trash" / "a.wav")
     data = (str(tmp_path / "ann"), str(tmp_path / "bob"), str(tmp_path / "bob" / "d.wav"))
-    clips = list(find_clips(Plan((), data, ""), []))
+    clips, _ = find_clips(Plan((), data, ""))
     whole = sorted(path.relative_to(tmp_path / "bob").as_posix() for path in (tmp_path / "bob").rglob("*.wav"))
     assert "a.wav" in whole
     ours = [f"ann/{name}" for name in whole if name != "a.wav"]
@@ -161,11 +161,11 @@ def test_clips_of_two_folders_are_told_apart_and_one_named_twice_is_one(tmp_path
 @pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="a Linux file that opens and cannot be read")
 def test_a_clip_that_cannot_be_read_is_told_and_stops_no_other(tmp_path: Path) -> None:
     data = make_clips(tmp_path / "clips", 0.1)
-    whole = [clip.name for clip in find_clips(Plan((), (str(data),), ""), [])]
+    whole = [clip.name for clip in find_clips(Plan((), (str(data),), ""))[0]]
     (data / "c.wav").symlink_to("/proc/self/mem")
-    found: list[str] = []
-    assert [clip.name for clip in find_clips(Plan((), (str(data),), ""), found)] == whole
-    assert found == [f"{data / 'c.wav'} cannot be read: Input/output error; it was left out"]
+    clips, unread = find_clips(Plan((), (str(data),), ""))
+    assert [clip.name for clip in clips] == whole
+    assert unread == [f"{data / 'c.wav'} cannot be read: Input/output error; it was left out"]
 
 
 def test_metrics_that_are_absent_are_left_out_or_missed(monkeypatch: pytest.MonkeyPatch) -> None:

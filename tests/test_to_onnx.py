@@ -12,6 +12,7 @@ import onnx
 import pytest
 import torch
 from safetensors import safe_open
+from small_encodec import CONFIG as ENCODEC
 from small_encodec import small_encodec
 from small_mimi import CONFIG, small_mimi
 from small_pearl import small_pearl
@@ -197,6 +198,14 @@ def test_mimis_graphs_begin_and_end_as_torch_does(mimi: tuple[Mimi, OnnxCodec], 
     assert len(np.unique(codes.levels[0])) > 1 or length < 5000  # these codes do hang on the sound
     same(graphs.decode(codes), codec.decode(codes))
     alike(codec, graphs, wave, 2 * 1920 + 3)
+
+
+@pytest.mark.parametrize("length", [1, 321, 4_000])
+def test_an_encodec_that_pads_with_zeros_ends_as_torch_does(tmp_path: Path, length: int) -> None:
+    torch.manual_seed(0)
+    codec = EnCodec(replace(ENCODEC, seanet=replace(ENCODEC.seanet, pad="zero")), "zeros").eval()
+    export(codec, tmp_path, bits=32)
+    alike(codec, OnnxCodec(tmp_path), noise(length), 700)
 
 
 @pytest.mark.slow

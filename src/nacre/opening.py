@@ -16,4 +16,9 @@ def open_file(path: str | os.PathLike[str], buffering: int = -1) -> BinaryIO:
     except FileNotFoundError:
         raise InputError(f"{name} does not exist; check the name") from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        raise InputError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise unreadable(name, error) from error
+
+
+def unreadable(name: str, error: Exception) -> InputError:
+    """The system's word for why something cannot be read, in a sentence."""
+    return InputError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}")

@@ -19,7 +19,7 @@ import numpy as np
 import soundfile
 
 from ..errors import DamagedError, InputError, NacreError
-from ..opening import open_file
+from ..opening import open_file, unreadable
 from .channels import Block, check_channels, from_ogg
 from .pcm import RawFormat, read_header, unpack
 from .resampling import check_rate
@@ -75,7 +75,7 @@ class Stream:
             try:
                 data = self.file.read(count)
             except OSError as error:
-                raise InputError(f"{self.name} cannot be read: {error.strerror or error}") from error
+                raise unreadable(self.name, error) from error
             if not data:
                 break
             parts.append(data)

@@ -30,7 +30,7 @@ class Coded:
 def run(folder: str | Path, overwrite: bool = False) -> list[Coded]:
     """Write original, coded and decoded files and a picture of all into `folder`; what came out, the original first."""
     folder = Path(folder)
-    names = [f"pearl-{rate}{suffix}" for rate in RATES for suffix in (".nac", ".wav")]
+    names = [f"{_stem(rate)}{suffix}" for rate in RATES for suffix in (".nac", ".wav")]
     there = [name for name in (ORIGINAL, PICTURE, *names) if (folder / name).exists()]
     if there and not overwrite:
         raise InputError(f"{folder} holds {there[0]} already; name another folder, or overwrite it with --force")
@@ -66,9 +66,13 @@ def rows(results: list[Coded]) -> list[tuple[str, ...]]:
     return [("file", "bytes", "kbps", "of the wav", "encode", "decode"), *lines]
 
 
+def _stem(rate: int) -> str:
+    return f"pearl-{rate}"
+
+
 def _code(codec: CodecContract, wav: Path, rate: int) -> Coded:
     """Code the sample at `rate` bits a second and come back, with the speed of both ways."""
-    coded = wav.with_name(f"pearl-{rate}.nac")
+    coded = wav.with_name(f"{_stem(rate)}.nac")
     begin = time.perf_counter()
     made = encode_file(codec, wav, coded, EncodeOptions(codec.info.levels_for(rate), overwrite=True))
     middle = time.perf_counter()

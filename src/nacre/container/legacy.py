@@ -14,7 +14,7 @@ from typing import BinaryIO, Literal
 
 from ..codes import CodecInfo, Codes
 from ..errors import InputError
-from ..opening import open_file
+from ..opening import open_file, unreadable
 from .dac_file import DAC_CODECS, read_dac, write_dac
 from .ecdc import ECDC_CODECS, LanguageModel, read_ecdc, read_header, write_ecdc
 from .lyra_file import LYRA_CODEC, read_lyra, write_lyra
@@ -146,5 +146,5 @@ def _read_open(file: BinaryIO, name: str) -> bytes:
             if size > MAX_FILE:
                 raise InputError(f"expected a file of at most {MAX_FILE >> 20} MiB, got a larger one; cut it first")
     except OSError as error:
-        raise InputError(f"{name} cannot be read: {error.strerror or error}") from error
+        raise unreadable(name, error) from error
     return b"".join(parts)

@@ -7,8 +7,7 @@ import os
 import sys
 from typing import BinaryIO
 
-from ..errors import InputError
-from ..opening import open_file
+from ..opening import open_file, unreadable
 
 Readable = str | os.PathLike[str] | BinaryIO | bytes
 _CHUNK = 1 << 16
@@ -39,7 +38,7 @@ class Source:
             try:
                 more = self.file.read(max(count - len(self.data), _CHUNK if self.seekable else 1))
             except OSError as error:
-                raise InputError(f"{self.name} cannot be read: {error.strerror or error}") from error
+                raise unreadable(self.name, error) from error
             self._exhausted = not more
             self.data += more or b""
         return len(self.data)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ..batch import SOUND, Watcher, below
 from ..errors import InputError, MissingError, NacreError
+from ..opening import unreadable
 from .crew import cores, work
 from .metrics import METRICS
 from .plugins import find_metric, with_digest
@@ -71,9 +72,10 @@ class Campaign:
 def run(plan: Plan, watcher: Watcher) -> Campaign:
     """Measure all that is not measured yet; a clip that cannot be is named in `failures` and stops no other."""
     metrics, notes = choose_metrics(plan.metrics)
-    clips = list(find_clips(plan, notes))
+    clips, unread = find_clips(plan)
     if not clips:
-        raise InputError(f"no clip can be used; the first: {notes[-1]}")
+        raise InputError(f"no clip can be used; the first: {unread[0]}")
+    notes += unread
     _clear(Path(plan.out))
     entrants: list[Entrant] = []
     for name in dict.fromkeys(plan.codecs):
@@ -136,13 +138,13 @@ def find_paths(plan: Plan) -> Iterator[tuple[Path, Path]]:
     return (every[i * len(every) // count] for i in range(count))
 
 
-def find_clips(plan: Plan, left_out: list[str]) -> Iterator[Clip]:
-    """The clips, each with a name of its own and the digest of that and its content; `left_out` gets a sentence each.
+def find_clips(plan: Plan) -> tuple[list[Clip], list[str]]:
+    """The clips, each with a name of its own and the digest of that and its content; a sentence for each unread one.
 
     A clip is called after its place in its folder; where two folders have files of the same names, after its place
     below what the folders share.
     """
-    paths = list(find_paths(plan))
+    clips, unread, paths = [], [], list(find_paths(plan))
     names = [path.relative_to(folder).as_posix() for path, folder in paths]
     if len(set(names)) < len(names):
         shared = os.path.commonpath([path.resolve().parent for path, _ in paths])
@@ -151,10 +153,11 @@ def find_clips(plan: Plan, left_out: list[str]) -> Iterator[Clip]:
         try:
             content = path.read_bytes()
         except OSError as error:
-            left_out.append(f"{path} cannot be read: {error.strerror}; it was left out")
+            unread.append(f"{unreadable(str(path), error)}; it was left out")
             continue
         digest = hashlib.sha256(name.encode() + b"\0" + content).hexdigest()[:12]
-        yield Clip(str(path), name, f"{slug(path.stem)}-{digest}")
+        clips.append(Clip(str(path), name, f"{slug(path.stem)}-{digest}"))
+    return clips, unread
 
 
 def jobs(campaign: Campaign, entrant: Entrant) -> Iterator[Job]:

@@ -19,7 +19,7 @@ from .. import audio
 from ..atomic import write_whole
 from ..errors import InputError, NacreError
 from .baselines import Coded
-from .metrics import Aligned, align
+from .metrics import METRICS, Aligned, align
 from .plugins import find_metric
 from .systems import Mono, Setting, System, folder_of, open_system
 
@@ -190,7 +190,7 @@ def _figures(score: Score, pair: Aligned, rate: int, metrics: Sequence[str]) -> 
             score.silent[name] = str(error)
             continue
         except Exception as error:
-            if isinstance(error, NacreError) or "=" not in name:
+            if isinstance(error, NacreError) or name in METRICS:
                 raise
             # what a person brought may fail in any way, and one clip shall not end all others
             score.silent[name] = f"{metric.name} failed: {type(error).__name__}: {error}"
