@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nacre import InputError
-from nacre.atomic import WholeFile, write_whole
+from nacre.atomic import WholeFile, whole_folder, write_whole
 
 
 def test_it_appears_when_kept(tmp_path: Path) -> None:
@@ -132,3 +132,37 @@ def test_what_overwrites_a_private_file_is_private(tmp_path: Path) -> None:
     (tmp_path / "a").chmod(0o600)
     write_whole(tmp_path / "a", b"second", overwrite=True)
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
+
+
+def test_files_that_belong_together_appear_together(tmp_path: Path) -> None:
+    place = tmp_path / "new" / "model"
+    with whole_folder(place) as folder:
+        (folder / "a").write_text("first")
+        assert not place.exists()
+    assert (place / "a").read_text() == "first"
+    for name in ("old.onnx", "other"):
+        (place / name).write_text("was here")
+    with whole_folder(place, instead_of=("*.onnx",)) as folder:
+        (folder / "a").write_text("second")
+        (folder / "new.onnx").write_text("graph")
+    there = {path.name: path.read_text() for path in place.iterdir()}
+    assert there == {"a": "second", "new.onnx": "graph", "other": "was here"}
+    assert [path.name for path in place.parent.iterdir()] == ["model"]
+
+
+def test_half_a_folder_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "a.onnx").write_text("old")
+    with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "model", instead_of=("*.onnx",)) as folder:
+        (folder / "b").write_text("half")
+        1 / 0  # noqa: B018
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["a.onnx"]
+
+
+def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for place in ("file", "file/below"):
+        with pytest.raises(InputError, match=f"{place} cannot be written: "), whole_folder(tmp_path / place) as folder:
+            (folder / "a").write_text("x")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

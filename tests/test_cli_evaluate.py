@@ -32,6 +32,21 @@ def test_clips_in_a_report_out_and_the_broken_one_named(tmp_path: Path, capfd: p
     assert [row["asked"] for row in found["rows"]] == [1500, 6000]
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="a Linux file that opens and cannot be read")
+def test_a_clip_that_the_system_does_not_give_counts_as_failed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = make_clips(tmp_path / "clips", 0.4)
+    (data / "broken.wav").unlink()
+    words = ["evaluate", "pearl-24k", "--data", str(data), "--bitrates", "6k", "--metrics", "si_sdr", "--no-speed"]
+    assert cli.run([*words, "-o", str(tmp_path / "whole")]) == 0
+    assert capfd.readouterr().err == ""
+    (data / "c.wav").symlink_to("/proc/self/mem")
+    assert cli.run([*words, "-o", str(tmp_path / "out")]) == 2
+    expected = f"nacre: {data / 'c.wav'} cannot be read: Input/output error; it was left out\n"
+    assert capfd.readouterr().err == expected
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -240,6 +240,12 @@ def test_an_export_without_graphs_loads_on_torch(tmp_path: Path) -> None:
         load(str(tmp_path / "out"), runtime="onnx")
 
 
+def test_a_file_without_the_name_of_its_model_is_not_taken_for_pearl(tmp_path: Path) -> None:
+    made = save_tiny(tmp_path / "made.pth")
+    with pytest.raises(InputError, match=r"made.pth is no pearl-24k, .*; say whose weights they are: --model"):
+        load(file=made)
+
+
 def test_weights_of_another_model_are_named_with_their_file(tmp_path: Path) -> None:
     torch.save({"encoder.a": torch.zeros(1)}, tmp_path / "odd.th")
     with pytest.raises(DamagedError, match=r"odd.th: these are not .* nac-2023: .* missing, .* unknown$"):

@@ -19,35 +19,42 @@ from nacre.onnx_runtime import OnnxCodec
 from nacre.training import checkpoint as store
 from nacre.training.adversary import build_discriminators
 from nacre.training.checkpoint import Checkpoints
-from nacre.training.recipe import read_recipe
+from nacre.training.library import names
+from nacre.training.recipe import Recipe, read_recipe
 from nacre.training.run import stages_for
 from nacre.training.weights import finish, load_discriminators, load_generator
 
 RECIPE = small_recipe()
 
 
-def codec_and_run(run: Path, discriminators: bool = True) -> Codec:
+def codec_and_run(run: Path, discriminators: bool = True, recipe: Recipe = RECIPE) -> Codec:
     """A run with one checkpoint, and the averaged codec in it."""
     torch.manual_seed(0)
-    codec = RECIPE.build().train()
-    codec(torch.randn(4, 1, 4000))  # so that codebooks have started
+    codec = recipe.build().train()
+    if recipe is RECIPE:
+        codec(torch.randn(4, 1, 4000))  # so that codebooks have started
     checkpoints = Checkpoints(run)
     folder = checkpoints.begin(7)
     store.write_tensors(folder, "average", codec.state_dict())
     store.write_tensors(folder, "generator", {})
     if discriminators:
-        store.write_tensors(folder, "discriminators", build_discriminators(RECIPE).state_dict())
+        store.write_tensors(folder, "discriminators", build_discriminators(recipe).state_dict())
     store.write_state(folder, {"step": 7, "score": None})
-    (folder / "recipe.toml").write_text(RECIPE.to_toml())
+    (folder / "recipe.toml").write_text(recipe.to_toml())
     checkpoints.publish(7)
     return codec.eval()
+
+
+def small_run_of(name: str, run: Path) -> Codec:
+    """A run of the recipe `name` at small scale, its last stage if it has several."""
+    return codec_and_run(run, discriminators=False, recipe=stages_for(name, scale="small")[-1])
 
 
 def test_finished_weights_code_what_the_average_codes(tmp_path: Path) -> None:
     codec = codec_and_run(tmp_path / "run")
     info = finish(tmp_path / "run", tmp_path / "weights")
-    names = {path.name for path in (tmp_path / "weights").iterdir()}
-    assert names >= {"model.safetensors", "encoder.onnx", "decoder.onnx", "discriminators.safetensors", "recipe.toml"}
+    made = {path.name for path in (tmp_path / "weights").iterdir()}
+    assert made >= {"model.safetensors", "encoder.onnx", "decoder.onnx", "discriminators.safetensors", "recipe.toml"}
     assert read_recipe(tmp_path / "weights" / "recipe.toml") == RECIPE
     assert info.name == "tiny" and info.digest
     assert all(
@@ -66,6 +73,49 @@ def test_a_run_without_discriminators_leaves_none(tmp_path: Path) -> None:
     (tmp_path / "weights" / "discriminators.safetensors").write_bytes(b"those of earlier weights")
     finish(tmp_path / "run", tmp_path / "weights", best=True)
     assert not (tmp_path / "weights" / "discriminators.safetensors").exists()
+
+
+def test_a_codec_without_graphs_is_finished_for_torch(tmp_path: Path) -> None:
+    codec, place = small_run_of("snac-24k", tmp_path / "run"), tmp_path / "weights"
+    place.mkdir()
+    (place / "card.md").write_text("mine")
+    (place / "encoder.onnx").write_bytes(b"of earlier weights")
+    info = finish(tmp_path / "run", place)
+    assert {path.name for path in place.iterdir()} == {"model.safetensors", "recipe.toml", "card.md"}
+    assert info.digest and read_recipe(place / "recipe.toml").architecture == "snac"
+    kinds = {tensor.dtype for tensor in load_file(place / "model.safetensors").values()}
+    assert kinds == {torch.float16}
+    again, wave = load(str(place)), np.random.default_rng(0).normal(0, 0.3, (1, 1, 9000)).astype(np.float32)
+    assert again.info == info
+    ours, theirs = (each.encode(wave) for each in (codec, again))
+    assert np.mean([np.mean(a == b) for a, b in zip(ours.levels, theirs.levels, strict=True)]) > 0.9
+    assert again.decode(theirs).shape == wave.shape
+
+
+def test_weights_that_cannot_be_made_leave_the_earlier_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    codec_and_run(tmp_path / "run")
+    place = tmp_path / "weights"
+    finish(tmp_path / "run", place)
+    before = {path.name: path.read_bytes() for path in place.iterdir()}
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nacre.converters.to_onnx.DecoderGraph", stop)
+    with pytest.raises(KeyboardInterrupt):
+        finish(tmp_path / "run", place, overrides=["weight_bits=8"])
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == before
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "weights"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", names())
+def test_every_recipe_ends_in_a_model_that_codes(name: str, tmp_path: Path) -> None:
+    small_run_of(name, tmp_path / "run")
+    finish(tmp_path / "run", tmp_path / "weights")
+    codec = load(str(tmp_path / "weights"))
+    wave = np.random.default_rng(0).normal(0, 0.1, (1, codec.info.channels, codec.info.sample_rate)).astype(np.float32)
+    assert codec.decode(codec.encode(wave)).shape == wave.shape
 
 
 def test_weights_to_go_on_from(tmp_path: Path) -> None:

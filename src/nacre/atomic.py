@@ -1,13 +1,16 @@
 """Files that are there whole or not at all.
 
-Bytes go to a hidden file beside the target and appear under its name only when they are complete.
+Bytes go to a hidden file beside the target and appear under its name only when they are complete; so do the files of a
+folder that belong together.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,7 +28,7 @@ class WholeFile:
         self.name = os.fspath(path)
         try:
             self.path = Path(os.path.realpath(path))  # a link stays, what it names changes
-            self._part = self.path.with_name(f".nacre-{os.urandom(8).hex()}.part")
+            self._part = _beside(self.path)
         except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
             raise self.sorry(error) from error
         self._overwrite = overwrite
@@ -90,10 +93,45 @@ class WholeFile:
 
     def sorry(self, error: Exception) -> InputError:
         """The system's word for why the file cannot be, in a sentence."""
-        return InputError(f"{self.name} cannot be written: {getattr(error, 'strerror', None) or error}")
+        return _unwritable(self.name, error)
 
 
 def write_whole(path: str | os.PathLike[str], data: bytes, overwrite: bool = False) -> None:
     """All of `data` at `path`, or nothing."""
     with WholeFile(path, overwrite) as file:
         file.write(data)
+
+
+@contextmanager
+def whole_folder(path: str | os.PathLike[str], instead_of: tuple[str, ...] = ()) -> Iterator[Path]:
+    """A hidden folder to fill; when the block ends well, its files take their places in the folder `path`.
+
+    Of what is there, files of the same names are replaced, those like `instead_of` (`*.onnx`) go, and others stay.
+    """
+    try:
+        place = Path(os.path.realpath(path))  # a link stays, what it names changes
+        place.parent.mkdir(parents=True, exist_ok=True)
+        filled = _beside(place)
+        filled.mkdir()
+    except (OSError, ValueError) as error:
+        raise _unwritable(os.fspath(path), error) from error
+    try:
+        yield filled
+        place.mkdir(exist_ok=True)
+        made = {file.name for file in filled.iterdir()}
+        for old in [file for like in instead_of for file in place.glob(like) if file.name not in made]:
+            old.unlink()
+        for file in filled.iterdir():
+            file.replace(place / file.name)
+    except OSError as error:
+        raise _unwritable(os.fspath(path), error) from error
+    finally:
+        shutil.rmtree(filled, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".nacre-{os.urandom(8).hex()}.part")
+
+
+def _unwritable(name: str, error: Exception) -> InputError:
+    return InputError(f"{name} cannot be written: {getattr(error, 'strerror', None) or error}")

@@ -74,6 +74,10 @@ def load(
         raise MissingError(f"{place} is not there; expected the weights of {name}, a file or a folder")
     if _is_export(place):
         return _load_export(place, runtime, threads)
+    if model.bundled:
+        raise InputError(
+            f"{place} is no {name}, which is a folder that nacre wrote; say whose weights they are: --model"
+        )
     return _load_original(model, place, runtime, threads)
 
 

@@ -237,7 +237,8 @@ def convert(
         str,
         typer.Option(
             metavar="KIND",
-            help="Codes: nac, nac0 (.nac of 2023), ecdc, dac, lyra. A model: nacre, onnx, hf, or its project's name.",
+            help="Codes: nac, nac0 (.nac of 2023), ecdc, dac, lyra. "
+            "A model: nacre, onnx, onnx-32, hf, or its project's name.",
         ),
     ] = "",
     codec: Annotated[

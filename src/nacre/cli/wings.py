@@ -82,7 +82,7 @@ def evaluate(  # noqa: PLR0913 - the options of a verb are the arguments of its 
     elif not quiet:
         print_table(report.quality_table(made), right=range(1, 99), keep=3)
         typer.echo(f"\n{report.headline(made)}; look at {Path(out, 'report.html')}")
-    return 2 if made.campaign.failures else 0
+    return 2 if made.campaign.unread or made.campaign.failures else 0
 
 
 def list_recipes(json: Json = False) -> None:

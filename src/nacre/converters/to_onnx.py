@@ -14,18 +14,18 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from safetensors.torch import save
 from torch import Tensor, nn
 
+from ..atomic import whole_folder
 from ..codecs.base import Codec, UnpaddedCodec
 from ..codecs.dac import DAC
 from ..codecs.hilcodec import Spectrum
@@ -36,7 +36,6 @@ from ..nn.seanet import SEANetConfig
 from ..nn.spectral import CausalISTFT, CausalSTFT
 from ..nn.state import State
 from ..onnx_runtime import (
-    CONFIG_KEY,
     DECODER,
     EDGES_KEY,
     ENCODER,
@@ -53,43 +52,31 @@ from ..onnx_runtime import (
     info_to_json,
     level_names,
 )
-from .eight_bits import SCALE, pack, unpack
-from .from_safetensors import ARCHITECTURE_KEY, architecture_of
-from .keys import coding_keys, digest
+from .eight_bits import SCALE
+from .to_folder import Bits, save_rounded
 
 OPSET = 17
 
 
-def export(codec: Codec, folder: str | Path, bits: Literal[8, 16, 32] = 16) -> CodecInfo:
-    """Write `codec` as graphs and their weights; returns its info with the digest filled in.
+def export(codec: Codec, folder: str | Path, bits: Bits = 16) -> CodecInfo:
+    """Write `codec` as graphs and their weights, all or nothing; returns its info with the digest filled in.
 
     The codec's weights are rounded to so many bits in place, so that torch and ONNX go on with the same numbers. With
     32 they are as they were, and the digest too: codes of either decode with the other.
     """
-    folder, edges = Path(folder), edges_of(codec)
-    folder.mkdir(parents=True, exist_ok=True)
-    codec.fold().eval()
-    exact = {name: codec.state_dict()[name].detach() for name in sorted(coding_keys(codec))}
-    weights = pack(exact) if bits == 8 else exact
-    weights = {name: (tensor if bits == 32 else _narrow(tensor)).contiguous() for name, tensor in weights.items()}
-    codec.load_state_dict({name: tensor.float() for name, tensor in unpack(weights).items()}, strict=False)
-    info = codec.info if bits == 32 and codec.info.digest else replace(codec.info, digest=digest(weights))
-    codec.info = info
-    metadata = {
-        INFO_KEY: info_to_json(info),
-        EDGES_KEY: json.dumps(asdict(edges)),
-        ARCHITECTURE_KEY: architecture_of(codec),
-        CONFIG_KEY: json.dumps(asdict(codec.config)),
-    }
-    (folder / WEIGHTS).write_bytes(save(weights, metadata))  # save_file would hide the file from other users
-    for kind in edges.kinds:
-        _write(EncoderGraph(codec, kind, edges.encoder), folder / ENCODER)
-        _write(DecoderGraph(codec, kind, edges.decoder), folder / DECODER)
+    edges = edges_of(codec)
+    if edges is None:
+        raise InputError(f"{codec.info.name} hears too much of the future for graphs; use --to nacre, which torch runs")
+    with whole_folder(folder, instead_of=("*.onnx",)) as place:
+        info = save_rounded(codec, place, bits, {EDGES_KEY: json.dumps(asdict(edges))})
+        for kind in edges.kinds:
+            _write(EncoderGraph(codec, kind, edges.encoder), place / ENCODER)
+            _write(DecoderGraph(codec, kind, edges.decoder), place / DECODER)
     return info
 
 
-def edges_of(codec: Codec) -> Edges:
-    """How graphs of `codec` begin and end a stream; an error where none can be made."""
+def edges_of(codec: Codec) -> Edges | None:
+    """How graphs of `codec` begin and end a stream; None where none can be made."""
     seanet = getattr(codec.config, "seanet", None)
     if not codec.info.lookahead:
         return Edges(unpadded=isinstance(codec, UnpaddedCodec))
@@ -99,11 +86,7 @@ def edges_of(codec: Codec) -> Edges:
         hop, counts = codec.info.hop, range(1, codec.info.sample_rate)
         encoder = next(n for n in counts if ready(codec.encoder, n * hop) > 0)
         return Edges(encoder, next(n for n in counts if ready(codec.decoder, n) > 0), ending=True)
-    raise InputError(f"{codec.info.name} hears too much of the future for graphs; use --to nacre, which torch runs")
-
-
-def _narrow(tensor: Tensor) -> Tensor:
-    return tensor.half() if tensor.is_floating_point() else tensor
+    return None
 
 
 class Recording(nn.Module):

@@ -65,6 +65,7 @@ class Campaign:
     metrics: tuple[str, ...]
     clips: list[Clip]
     entrants: list[Entrant]
+    unread: list[str] = field(default_factory=list)  # clips that the system did not give, in sentences
     failures: dict[str, dict[str, str]] = field(default_factory=dict)  # clip name: system label: why
     notes: list[str] = field(default_factory=list)  # what was left out, in sentences
 
@@ -75,7 +76,6 @@ def run(plan: Plan, watcher: Watcher) -> Campaign:
     clips, unread = find_clips(plan)
     if not clips:
         raise InputError(f"no clip can be used; the first: {unread[0]}")
-    notes += unread
     _clear(Path(plan.out))
     entrants: list[Entrant] = []
     for name in dict.fromkeys(plan.codecs):
@@ -83,7 +83,7 @@ def run(plan: Plan, watcher: Watcher) -> Campaign:
         settings, left_out = system.settings(plan.bitrates)
         entrants.append(_entrant(name, system, settings, entrants))
         notes += left_out
-    campaign = Campaign(plan, metrics, clips, entrants, notes=notes)
+    campaign = Campaign(plan, metrics, clips, entrants, unread, notes=notes)
     lead = next((entrant for entrant in entrants if not entrant.baseline), None)
     if plan.matched and lead is None:
         raise InputError("--bitrate-matched needs a codec that is no baseline, to match the bits of")

@@ -159,7 +159,7 @@ EXPLAINED = (
 
 def left_out(campaign: Campaign) -> list[str]:
     """What is missing and why: clips that failed, bitrates that a codec has not, metrics that are not installed."""
-    lines = []
+    lines = list(campaign.unread)
     for clip, failed in campaign.failures.items():
         if len(set(failed.values())) == 1 and len(failed) == sum(bool(e.settings) for e in campaign.entrants):
             lines.append(f"{clip}: {next(iter(failed.values()))}")

@@ -1,7 +1,7 @@
 """The layout of `weights/NAME/`: what a run leaves for others to use and to train on.
 
-`model.safetensors` and the two ONNX graphs (converters/to_onnx.py), `discriminators.safetensors` where the run had
-any, and `recipe.toml`. Weights have 16 bits, or 8 where the recipe says so; those of discriminators 16.
+`model.safetensors`, its ONNX graphs where the codec has any (converters/to_onnx.py), `discriminators.safetensors` where
+the run had any, and `recipe.toml`. Weights have 16 bits, or 8 where the recipe says so; those of discriminators 16.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from ..atomic import whole_folder
 from ..codecs.base import Codec
 from ..codecs.hilcodec import HILCodec
 from ..codes import CodecInfo
 from ..converters.eight_bits import unpack
 from ..converters.keys import LEARNING
-from ..converters.to_onnx import export
+from ..converters.to_folder import save_rounded
+from ..converters.to_onnx import edges_of, export
 from ..errors import DamagedError, InputError, MissingError
 from ..onnx_runtime import WEIGHTS
 from ..quantizers.codebook import Codebook
@@ -35,20 +37,21 @@ def finish(run: str | Path, folder: str | Path, best: bool = False, overrides: I
     """Export the averaged weights of a run's last (or best) checkpoint to `folder`; returns the codec's info.
 
     Of a run of several stages these are the last stage's. `overrides` change the recipe it was trained by in what
-    counts only now, such as `weight_bits=8`.
+    counts only now, such as `weight_bits=8`. What `folder` held of earlier weights is replaced when all is made.
     """
-    folder = Path(folder)
     checkpoints = Checkpoints(last_stage(run))
     checkpoint = checkpoints.best() if best else checkpoints.last()
     recipe = read_recipe(checkpoint.folder / RECIPE, overrides)
     codec = recipe.build()
     codec.load_state_dict(checkpoint.tensors("average"))
-    info = export(codec.fold(), folder, recipe.weight_bits)
-    (folder / DISCRIMINATORS).unlink(missing_ok=True)  # of earlier weights
-    if checkpoint.has("discriminators"):
-        halves = {name: _half(tensor) for name, tensor in checkpoint.tensors("discriminators").items()}
-        (folder / DISCRIMINATORS).write_bytes(save(halves))  # save_file would keep it from other users
-    (folder / RECIPE).write_text(recipe.to_toml(), "utf-8")
+    codec.fold()
+    write = export if edges_of(codec) else save_rounded
+    with whole_folder(folder, instead_of=("*.onnx", DISCRIMINATORS)) as place:
+        info = write(codec, place, recipe.weight_bits)
+        if checkpoint.has("discriminators"):
+            halves = {name: _half(tensor) for name, tensor in checkpoint.tensors("discriminators").items()}
+            (place / DISCRIMINATORS).write_bytes(save(halves))  # save_file would keep it from other users
+        (place / RECIPE).write_text(recipe.to_toml(), "utf-8")
     return info
 
 
