@@ -58,6 +58,13 @@ def test_what_is_no_stage(text: str) -> None:
         parse_stages(text)
 
 
+@pytest.mark.parametrize("numbers", [(1, 1), (2, 1), (0, 1)])
+def test_stages_that_would_fall_into_one_folder_are_refused(numbers: tuple[int, int]) -> None:
+    text = "steps = 7\n" + "".join(f"[[stage]]\nstage = {number}\n" for number in numbers)
+    with pytest.raises(InputError, match=f"upwards from 1, each once, got {numbers[0]}, {numbers[1]}$"):
+        parse_stages(text)
+
+
 def test_a_single_recipe_is_asked_for() -> None:
     with pytest.raises(InputError, match="several stages"):
         parse_recipe(TWO)
@@ -113,10 +120,12 @@ def test_stages_keep_their_numbers_when_only_the_later_ones_are_run(tmp_path: Pa
 
 def test_what_made_the_shipped_weights_ends_as_their_recipe_says() -> None:
     folder = Path(__file__).parents[1] / "weights" / "pearl-24k"
-    first, second, last = read_stages(folder / "from-nothing.toml")
+    stages = read_stages(folder / "from-nothing.toml")
+    first, second, third, last = stages
     said = read_recipe(folder / "recipe.toml")
-    assert first.steps + second.steps + last.steps == 34_753
+    assert sum(stage.steps for stage in stages) == 50_753 and last.steps == said.steps
     assert (first.weights.loudness, second.augment.speed, last.complex_stft_power) == (0, 0.25, 0.5)
+    assert replace(third, stage=4, steps=16_000, seed=1) == last
     unused = {"adversarial": 0.0, "feature": 0.0}  # on a CPU there is no adversary
     assert replace(last.weights, **unused) == replace(said.weights, **unused)
     same = ("architecture", "codec", "augment", "mel", "crop", "batch", "lr", "schedule", "ema", "complex_stft_power")
