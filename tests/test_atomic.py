@@ -130,7 +130,9 @@ def test_devices_are_never_replaced() -> None:
 def test_what_overwrites_a_private_file_is_private(tmp_path: Path) -> None:
     write_whole(tmp_path / "a", b"first")
     (tmp_path / "a").chmod(0o600)
-    write_whole(tmp_path / "a", b"second", overwrite=True)
+    with WholeFile(tmp_path / "a", overwrite=True) as file:
+        file.write(b"second")
+        assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}  # while it is written, too
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
 
 

@@ -9,11 +9,20 @@ from speech import RATE, speech
 
 from nacre.errors import InputError, MissingError
 from nacre.evaluation import baselines
-from nacre.evaluation.baselines import BASELINES, codec2, opus
+from nacre.evaluation.baselines import BASELINES, codec2, mp3, opus, speex, vorbis
 from nacre.evaluation.metrics import align, si_sdr
 
 needs_opus = pytest.mark.skipif(not BASELINES["opus"].present(), reason="PyAV is not installed")
 needs_codec2 = pytest.mark.skipif(not BASELINES["codec2"].present(), reason="c2enc and c2dec are not installed")
+needs_speex = pytest.mark.skipif(
+    not (BASELINES["speex"].present() and BASELINES["opus"].present()), reason="speexenc or PyAV is not installed"
+)
+
+
+def envelopes(*sounds: np.ndarray) -> list[np.ndarray]:
+    """How loud each sound is in every 20 ms, of sounds at 24 kHz that are equally long."""
+    whole = len(sounds[0]) // 480 * 480
+    return [np.abs(sound[:whole]).reshape(-1, 480).mean(axis=1) for sound in sounds]
 
 
 @needs_opus
@@ -27,6 +36,25 @@ def test_opus_gives_the_sound_back_at_about_the_bitrate(bitrate: int) -> None:
     pair = align(clean, coded.wave, RATE)
     assert abs(pair.delay) <= 2  # the encoder's delay is out
     assert si_sdr(pair.reference, pair.estimate, RATE) > 5
+
+
+@pytest.mark.parametrize(("name", "floor"), [("mp3", 12), ("aac", 8), ("vorbis", 10)])
+def test_music_codecs_give_the_sound_back_at_about_the_bitrate(name: str, floor: float) -> None:
+    if not BASELINES[name].present():
+        pytest.skip(f"{name} needs PyAV")
+    clean = speech(3.0)
+    coded = BASELINES[name].code(clean, RATE, 32_000)
+    assert (coded.wave.shape, coded.wave.dtype) == (clean.shape, np.float32)
+    assert 0.8 < coded.bytes * 8 / 3.0 / 32_000 < 1.3
+    pair = align(clean, coded.wave, RATE)
+    assert abs(pair.delay) <= 2  # encoder's and decoder's delays are out
+    assert si_sdr(pair.reference, pair.estimate, RATE) > floor
+
+
+@pytest.mark.skipif(not BASELINES["vorbis"].present(), reason="PyAV is not installed, or soundfile has no Vorbis")
+def test_vorbis_takes_the_quality_that_comes_nearest() -> None:
+    for bitrate in (48_000, 64_000):
+        assert vorbis(speech(3.0), RATE, bitrate).bytes * 8 / 3.0 == pytest.approx(bitrate, rel=0.03)
 
 
 @needs_opus
@@ -51,6 +79,12 @@ def test_opus_refuses_an_absurd_bitrate() -> None:
         opus(speech(0.5), RATE, 9_000_000)
 
 
+@needs_opus
+def test_mp3_has_a_least_bitrate() -> None:
+    with pytest.raises(InputError, match="MP3 codes at 8000 bit/s or more, got 4000; ask for more"):
+        mp3(speech(0.5), RATE, 4_000)
+
+
 @needs_codec2
 @pytest.mark.parametrize("bitrate", [1200, 3200])
 def test_codec2_speaks_at_its_bitrate(bitrate: int) -> None:
@@ -60,9 +94,18 @@ def test_codec2_speaks_at_its_bitrate(bitrate: int) -> None:
     assert coded.bytes * 8 / 2.0 == pytest.approx(bitrate, rel=0.03)
     pair = align(clean, coded.wave, RATE)
     assert 0 < pair.delay < 0.06 * RATE
-    whole = len(pair.reference) // 480 * 480
-    loudness = [np.abs(sound[:whole]).reshape(-1, 480).mean(axis=1) for sound in (pair.reference, pair.estimate)]
-    assert np.corrcoef(*loudness)[0, 1] > 0.8
+    assert np.corrcoef(*envelopes(pair.reference, pair.estimate))[0, 1] > 0.8
+
+
+@needs_speex
+def test_speex_speaks_below_its_bitrate() -> None:
+    clean = speech(3.0)
+    coded = speex(clean, RATE, 12_000)
+    assert coded.wave.shape == clean.shape
+    assert 0.7 < coded.bytes * 8 / 3.0 / 12_000 < 1.05
+    pair = align(clean, coded.wave, RATE)
+    assert 0 < pair.delay < 0.02 * RATE  # a frame is 20 ms
+    assert np.corrcoef(*envelopes(pair.reference, pair.estimate))[0, 1] > 0.9
 
 
 def test_codec2_names_its_modes() -> None:

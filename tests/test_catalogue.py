@@ -43,19 +43,15 @@ def test_weights_that_may_not_be_sold_say_so() -> None:
 
 @pytest.mark.parametrize("model", [model for model in ROWS if model.converter], ids=lambda model: model.name)
 def test_converters_know_the_preset(model: Model) -> None:
-    room, name = model.converter.split(".")
-    if util.find_spec(f"nacre.converters.{room}") is None:
-        pytest.skip(f"no {room}.py yet, and `nacre models` says so")
-    module = import_module(f"nacre.converters.{room}")
-    assert next(iter(signature(getattr(module, name)).parameters)) in ("path", "folder")
-    if model.preset is None:
-        assert model.name in module.PRESETS
-    else:
-        assert list(signature(getattr(module, name)).parameters)[1] == "preset"
-        assert (model.preset or model.name) in module.PRESETS
-        assert (
-            getattr(module.PRESETS[model.preset or model.name], "sample_rate", model.sample_rate) == model.sample_rate
-        )
+    preset = model.preset or model.name
+    for converter in filter(None, (model.converter, model.lone)):
+        room, name = converter.split(".")
+        assert util.find_spec(f"nacre.converters.{room}") is not None
+        module = import_module(f"nacre.converters.{room}")
+        parameters = list(signature(getattr(module, name)).parameters)
+        assert parameters[0] in ("path", "folder")
+        assert model.preset is None or parameters[1] == "preset"
+        assert getattr(module.PRESETS[preset], "sample_rate", model.sample_rate) == model.sample_rate
 
 
 def test_the_size_is_that_of_all_files_or_unknown() -> None:

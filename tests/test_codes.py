@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,6 +149,31 @@ def test_pieces_out_of_order_do_not_join() -> None:
         Codes.join([whole.cut(0, 3), whole.cut(0, 3)])
     with pytest.raises(InputError, match="nothing to join"):
         Codes.join([])
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"length": -1}, "length and start must fit the frames, got length -1, start 0"),
+        ({"start": -1}, "length and start must fit the frames, got length 1600, start -1"),
+        ({"lost": np.zeros(5, bool)}, r"lost should mark 6 frames, got shape \(5,\)"),
+        ({"lost": np.zeros((1, 6), bool)}, r"lost should mark 6 frames, got shape \(1, 6\)"),
+    ],
+)
+def test_a_place_that_does_not_fit_the_frames_is_refused(bad: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        replace(codes(6), **bad)
+
+
+def test_no_piece_begins_inside_a_turn_of_all_levels() -> None:
+    assert replace(codes(8, SNAC), start=4).start == 4
+    with pytest.raises(InputError, match="must fit the frames, got length 4096, start 1"):
+        replace(codes(8, SNAC), start=1)
+
+
+def test_pieces_of_different_batches_do_not_join() -> None:
+    with pytest.raises(InputError, match="one batch size, got 1 and 2"):
+        Codes.join([codes(3), codes(3, start=3, batch=2)])
 
 
 def test_codes_show_themselves_in_a_line() -> None:

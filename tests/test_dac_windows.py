@@ -15,6 +15,7 @@ from lively import lively
 from makers import beside_packages
 
 from nacre import InputError
+from nacre.audio.loudness import loudness
 from nacre.codecs.dac import DAC, DACConfig
 from nacre.container.dac_file import read_dac
 from nacre.converters.dac_windows import (
@@ -86,8 +87,19 @@ def test_there_and_back_keeps_shape_and_loudness(rate: int, channels: int, windo
     data = encode_dac(codec, wave, rate, DacOptions(window, levels=2))
     codes, metadata = read_dac(data, "dac-16k")
     assert (len(codes.levels), metadata.original_length, metadata.sample_rate) == (2, wave.shape[2], rate)
+    at_rate = resampled(wave[0], rate, codec.info.sample_rate)
+    assert metadata.input_db == pytest.approx([loudness(at_rate, codec.info.sample_rate)], abs=1e-4)
     sound, heard = decode_dac(codec, data)
     assert (sound.shape, heard) == (wave.shape, rate)
+    for channel in sound[0]:  # the package brings each to the loudness of all of them together
+        assert loudness(channel[None], rate) == pytest.approx(metadata.input_db[0], abs=0.5)
+
+
+def test_quiet_sound_has_the_codes_of_loud_sound() -> None:
+    codec, wave = fuse(small("dac-16k")), noise(1, 0.5, 16_000)
+    loud, quiet = (read_dac(encode_dac(codec, each, 16_000), "dac-16k") for each in (wave, wave / 8))
+    assert loud[1].input_db[0] - quiet[1].input_db[0] == pytest.approx(20 * math.log10(8), abs=1e-4)
+    assert np.array_equal(np.stack(loud[0].levels), np.stack(quiet[0].levels))
 
 
 def test_sound_as_loud_as_it_is() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 from pathlib import Path
@@ -127,14 +128,32 @@ def test_only_what_fits_fits() -> None:
     assert not fits("cpu", 1000, share=0.0)
 
 
-@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="asks the disk as POSIX does")
-def test_a_cache_without_room_is_told_before_anything_is_decoded(tmp_path: Path) -> None:
+def test_a_file_that_may_not_grow_is_told(tmp_path: Path) -> None:
     folder = corpora.write_ramps(tmp_path / "data")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, limits[1]))  # no file may grow beyond
     try:
-        with pytest.raises((InputError, OSError), match=r"no room for the decoded sound|File too large"):
+        with pytest.raises(InputError, match="no room for the decoded sound: File too large"):
             decode(job(folder, tmp_path / "cache"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list((tmp_path / "cache").glob("decoded-*"))
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="asks the disk as POSIX does")
+def test_a_full_disk_is_told_before_anything_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = corpora.write_ramps(tmp_path / "data")
+
+    def refuse(number: int) -> None:
+        def fallocate(*_: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(decoded.os, "posix_fallocate", fallocate)
+
+    refuse(errno.EOPNOTSUPP)  # a disk that promises nothing
+    assert len(decode(job(folder, tmp_path / "other")).lengths)
+    refuse(errno.ENOSPC)
+    monkeypatch.setattr(decoded, "read_clip", lambda *_: pytest.fail("decoded all the same"))
+    with pytest.raises(InputError, match="no room for the decoded sound: No space left on device"):
+        decode(job(folder, tmp_path / "cache"))
     assert not list((tmp_path / "cache").glob("decoded-*"))

@@ -43,7 +43,7 @@ def test_figures_are_those_of_the_files(made: tuple[Path, list[Coded]]) -> None:
         assert each.share == each.bytes / original.bytes
         assert each.bitrate == pytest.approx(8 * each.bytes / seconds, rel=1e-3)
         assert each.bitrate < 1.1 * rate  # header and framing of a short file
-        assert each.encode > 1 and each.decode > 1
+        assert each.encode > 0 and each.decode > 0
 
 
 def test_a_table_of_it() -> None:

@@ -221,6 +221,11 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": weights, "metadata": {"kwargs": {"encoder_rates": [2, 4]}}}, path)
     with pytest.raises(InputError, match="expected state_dict and metadata"):
         load_dac(path)
+    rates = [{"encoder_rates": each, "decoder_rates": each[::-1]} for each in (["a", "b"], [2.5, 4], [0, 2])]
+    for change in (*rates, {"encoder_dim": 0}, {"encoder_dim": 1.5}, {"n_codebooks": float("inf")}):
+        torch.save({"state_dict": weights, "metadata": {"kwargs": MAKE.kwargs_of("even") | change}}, path)
+        with pytest.raises(InputError, match=r"w\.pth does not describe a DAC: "):
+            load_dac(path)
     path.write_bytes(b"no zip")
     with pytest.raises(DamagedError, match=r"w\.pth is no file of plain weights"):
         load_dac(path)

@@ -13,9 +13,10 @@ import torch
 from small_lyra import write_small_lyra
 
 from nacre import cli, legacy_files, load, read, write
+from nacre.audio.loudness import loudness
 from nacre.codecs import dac, encodec, encodec_lm, nac2023, vocos
 from nacre.container import legacy
-from nacre.converters.dac_windows import decode_dac
+from nacre.converters.dac_windows import decode_dac, resampled
 from nacre.converters.from_encodec_lm import to_encodec_lm
 from nacre.converters.from_nac2023 import to_nac2023
 from nacre.converters.from_vocos import to_vocos
@@ -125,6 +126,13 @@ def test_dac_keeps_channels_rate_and_loudness(here: Path, capfd: Captured) -> No
     codec = load("dac-44k", file="d.pth")
     wave, rate = decode_dac(codec, Path("song.dac").read_bytes())
     assert rate == 22_050 and np.array_equal(back.samples, wave)
+    song = read("song.wav").samples
+    told = legacy.read("song.dac", "dac-44k").metadata["input_db"]
+    assert told == pytest.approx([loudness(resampled(song[0], rate, 44_100), 44_100)], abs=1e-4)
+    write("soft.wav", song / 4, rate, encoding="float32")
+    assert call("encode", "soft.wav", "soft.dac", "-m", "dac-44k", "--from", "d.pth") == 0
+    soft = decode_dac(codec, Path("soft.dac").read_bytes())[0]
+    assert np.abs(4 * soft - wave).max() < 1e-3 * np.abs(wave).max()
     assert call("info", "song.dac") == 0
     assert ".dac of the Descript Audio Codec" in capfd.readouterr().out
     assert call("encode", "song.wav", "few.dac", "-m", "dac-44k", "--from", "d.pth", "-b", "3k") == 0

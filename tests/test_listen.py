@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from listening_test import folders
+from listening_test import RATE, folders
 
+from nacre.audio import read
+from nacre.audio.loudness import loudness
 from nacre.cli import run
 from nacre.cli.listen import parse_entrant
 from nacre.evaluation.listening.making import Entrant
@@ -44,6 +46,30 @@ def test_a_test_is_built_exported_and_counted(tmp_path: Path, capsys: pytest.Cap
     assert found["scores"][0]["interval"]["low"] is None  # one listener: no interval
     assert run(["listen", "export", str(folder), str(tmp_path / "web")]) == 0
     assert (tmp_path / "web" / "configs" / "test.yaml").is_file()
+
+
+def test_a_test_is_as_its_options_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders(tmp_path, 2)
+    (tmp_path / "consent.txt").write_text("I agree.")
+    words = ["listen", "new", str(tmp_path / "test"), "--data", str(tmp_path / "data" / "clip0.wav"), "--kind", "ab"]
+    words += ["--codec", f"first={tmp_path / 'bad'}", "--codec", f"second={tmp_path / 'fair'}"]
+    words += ["--training", str(tmp_path / "data" / "clip1.wav"), "--loudness", "-30", "--repeats", "3"]
+    assert run([*words, "--consent", str(tmp_path / "consent.txt"), "--title", "Mine"]) == 0
+    assert "3 pages of ab" in capsys.readouterr().out
+    plan = read_plan(tmp_path / "test")
+    assert ([item.name for item in plan.items], plan.training.name) == (["clip0"], "clip1")
+    assert (plan.title, plan.consent, plan.loudness, plan.repeats) == ("Mine", "I agree.", -30, 3)
+    for place in (*plan.items[0].sounds.values(), *plan.training.sounds.values()):
+        assert loudness(read(tmp_path / "test" / place).samples[0], RATE) == pytest.approx(-30, abs=0.2)
+    assert run([*words[:2], str(tmp_path / "quiet"), *words[3:], "--quiet"]) == 0
+    assert capsys.readouterr().out == "" and read_plan(tmp_path / "quiet").title == "Listening test"
+
+
+def test_a_server_is_told_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    serving, told = pytest.importorskip("nacre.evaluation.listening.serving"), []
+    monkeypatch.setattr(serving, "serve", lambda folder, host, port, tell: told.append((folder, host, port)))
+    assert run(["listen", "serve", "t", "--host", "::", "--port", "9"]) == run(["listen", "serve", "t"]) == 0
+    assert told == [(Path("t"), "::", 9), (Path("t"), "0.0.0.0", 8723)]
 
 
 def test_each_person_has_a_link(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -135,6 +136,14 @@ def test_mels_are_one_count_or_one_a_window() -> None:
     assert len(MelLoss(RATE, MelLossConfig(windows=(64, 128), mels=(8,))).scales) == 2
     with pytest.raises(InputError, match="got 3 for 2 windows"):
         MelLoss(RATE, MelLossConfig(windows=(64, 128), mels=(8, 8, 8)))
+
+
+def test_windows_count_by_their_shares() -> None:
+    noise = noise_like(torch.zeros(1, 1, 4800))
+    config = MelLossConfig(windows=(512, 256), mels=(40, 20), scale="htk", shares=(1.0, 0.25))
+    assert MelLoss(RATE, config)(Pair(noise, noise / 2)).item() == pytest.approx(1.25 * math.log10(2), rel=1e-4)
+    with pytest.raises(InputError, match="expected a share a window, got 1 for 2 windows"):
+        MelLoss(RATE, replace(config, shares=(0.5,)))
 
 
 def test_the_floor_lets_the_gradient_through_only_when_asked() -> None:

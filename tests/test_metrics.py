@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from typing import Any
 
@@ -151,5 +152,6 @@ def test_a_docstring_tells_range_direction_and_paper(key: str) -> None:
     metric: Any = METRICS[key]
     words = inspect.getdoc(metric.function) or ""
     assert f"{metric.better} is better" in words
-    assert " to " in words or "from 0" in words
+    first = words.partition("\n\n")[0]  # where the range stands
+    assert re.search(r"(\d|`-inf`) to (about )?(\d|`inf`)|from 0", first)
     assert any(f"{year}" in words for year in range(1970, 2026))

@@ -11,7 +11,7 @@ from small_pearl import small_pearl
 from streamed import assert_batch_is_its_items, streamed
 from torch.utils.flop_counter import FlopCounterMode
 
-from nacre.codecs.pearl import PRESETS, Pearl
+from nacre.codecs.pearl import PRESETS, Pearl, lose
 
 RATE = 24_000
 
@@ -100,6 +100,17 @@ def test_fewer_levels_decode_too(pearl: Pearl) -> None:
     sounds = [pearl.decode(codes.head(k)) for k in (1, 2, 3)]
     assert all(sound.shape == wave.shape for sound in sounds)
     assert np.abs(sounds[0] - sounds[2]).max() > 1e-3
+
+
+def test_training_loses_whole_frames_and_use_none() -> None:
+    torch.manual_seed(0)
+    kept = lose(torch.ones(500, 3, 200), 0.05, 12)
+    gone = kept[:, 0] == 0
+    assert gone[:, 30:].float().mean() == pytest.approx(0.05, abs=0.01)  # a run may have begun before
+    assert torch.equal(kept, (~gone[:, None]).float().expand(-1, 3, -1))
+    codec, z = small_pearl(), torch.randn(2, 16, 400)
+    assert codec.transmit(z) is z
+    assert not torch.equal(codec.train().transmit(z), z)
 
 
 def test_every_parameter_learns() -> None:

@@ -254,7 +254,7 @@ def loop() -> bytes:
 def test_bombs_take_neither_time_nor_memory(data: bytes) -> None:
     stream = io.BytesIO(data)
     tracemalloc.start()
-    begun = time.perf_counter()
+    begun = time.process_time()
     try:
         load(stream)
     except DamagedError:
@@ -262,7 +262,7 @@ def test_bombs_take_neither_time_nor_memory(data: bytes) -> None:
     finally:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert time.perf_counter() - begun < 2
+    assert time.process_time() - begun < 2
     assert peak < 2_000_000
 
 

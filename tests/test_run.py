@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from small_run import make_sound, rows, small_recipe
 from together import Job, same_everywhere, together
 
@@ -19,7 +21,9 @@ from nacre.errors import InputError
 from nacre.training import checkpoint as store
 from nacre.training import run as run_module
 from nacre.training.checkpoint import Checkpoints
-from nacre.training.run import Data, stages_for, train
+from nacre.training.crops import CropSpec
+from nacre.training.data import open_corpus
+from nacre.training.run import VALIDATION_SEED, Data, open_material, stages_for, train
 
 SETTINGS = ("log_every=3", "augment.speed=0.5", "discriminator_lr=3e-3")  # rows and checkpoints at other steps
 SITTING = """
@@ -176,9 +180,16 @@ def test_a_run_that_cannot_begin_leaves_nothing(sound: Path, tmp_path: Path) -> 
 
 def test_noise_is_mixed_in_and_clips_can_be_left_out(sound: Path, tmp_path: Path) -> None:
     data = Data(sound, exclude=["2"], background=make_sound(tmp_path / "noise", files=1), validation=sound / "2.wav")
-    recipe = small_recipe("steps=1", "augment.mix=1.0", "adversarial_on_cpu=false")
+    alone = ("augment.mix=1.0", "augment.gain=0", "augment.polarity=0")  # nothing else changes a crop
+    recipe = small_recipe("steps=1", "adversarial_on_cpu=false", *alone)
     train(recipe, data, tmp_path / "run")
     assert rows(tmp_path / "run")[0]["step"] == 1
+    with closing(open_material(recipe, recipe.build(), data, Accelerator())) as material:
+        assert material.seconds == pytest.approx(4.0)  # two files of the three
+        judge = open_corpus(sound / "2.wav", 8000, 1).streaming(CropSpec(1600, 2, VALIDATION_SEED))
+        assert torch.equal(material.validation, judge.batch(0))
+        plain = material.batches.crops.batch(0)
+        assert (next(material.batches) != plain).any(dim=2).all()
     with pytest.raises(InputError, match="needs a background corpus"):
         train(recipe, sound, tmp_path / "other")
 

@@ -42,6 +42,11 @@ def test_exponential_to_nothing_is_still_a_schedule() -> None:
     assert lr_factor(replace(RECIPE, schedule="exponential", final_lr=0.0), 500, 1.0) == pytest.approx(1e-6)
 
 
+def test_steps_drop_at_their_shares_of_the_run() -> None:
+    recipe = replace(RECIPE, schedule="steps", drops=(0.4, 0.8), drop=0.5)
+    assert [lr_factor(recipe, 500, done) for done in (0, 0.39, 0.4, 0.79, 0.8, 1)] == [1, 1, 0.5, 0.5, 0.25, 0.25]
+
+
 def test_the_clock_counts_all_sittings() -> None:
     times = iter([100.0, 103.0, 200.0, 205.0, 206.5])
     clock = Clock(torch.device("cpu"), lambda: next(times))

@@ -208,6 +208,7 @@ def test_files_that_hold_something_else_are_refused_and_nothing_in_them_runs(tmp
     torch.save({"best": Path("a")}, tmp_path / "object.pth")
     (tmp_path / "page.pth").write_text("<!DOCTYPE html>")  # what the links of some checkpoints give
     (tmp_path / "noise.bin").write_bytes(b"\xff" * 100)
+    (tmp_path / "short.pt").write_bytes(b"\x80\x02X\x01\x00")  # a pickle that ends within a number
     (tmp_path / "sound.wav").write_bytes(b"RIFF" + bytes(range(100)))
     (tmp_path / "config.yml").write_text("sampling_rate: 24000\n")
     for name in ("empty.th", "empty.safetensors"):

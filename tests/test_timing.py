@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -31,9 +32,10 @@ def test_each_codec_is_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ours.both == pytest.approx(1 / (1 / ours.encode + 1 / ours.decode))
     assert 0 < (ours.latency_p50 or 0) <= (ours.latency_p95 or 0) <= (ours.latency_p99 or 0)
     assert ours.seconds == pytest.approx(3.6) and ours.frame == pytest.approx(320 / 24000)
-    assert (ours.memory or 3e7) > 2e7
+    if sys.platform == "linux":  # elsewhere nobody tells
+        assert 2e7 < (ours.memory or 0) < 8e9 and 2e7 < (theirs.memory or 0) < 8e9
     assert 1e8 < (ours.encode_work or 0) < (ours.decode_work or 0) < 3e8 and theirs.decode_work is None
-    assert theirs.both > 1 and theirs.encode is None
+    assert theirs.both > 0 and theirs.encode is None
     monkeypatch.setattr(timing, "work", lambda *arguments: pytest.fail("timed again"))
     assert time_all(found) == timings
     assert time_all(replace(found, entrants=[])) == {}

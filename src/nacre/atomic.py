@@ -64,6 +64,8 @@ class WholeFile:
         """The hidden file, for reading and writing."""
         try:
             self._file = self._part.open("x+b")
+            with suppress(OSError):  # nothing is overwritten, or this disk knows no modes
+                os.chmod(self._part, stat.S_IMODE(os.stat(self.path).st_mode))
         except OSError as error:
             raise self.sorry(error) from error
         except BaseException:  # Ctrl-C may come when the file is there and not yet ours
@@ -78,8 +80,6 @@ class WholeFile:
         try:
             self._file.close()
             self.check()  # someone else may have written it meanwhile
-            with suppress(OSError):  # nothing is overwritten, or this disk knows no modes
-                os.chmod(self._part, stat.S_IMODE(os.stat(self.path).st_mode))
             os.replace(self._part, self.path)
         except OSError as error:
             raise self.sorry(error) from error

@@ -239,7 +239,7 @@ def check_shape(codes: Codes, info: CodecInfo) -> None:
     if not info.shaped_as(codes.info, info.check_levels(count)):
         raise DamagedError(
             f"these codes call themselves those of {codes.info.name}, and their rate, hop or codebooks are not its; "
-            "the file is damaged, or another model of that name made it"
+            "they are damaged, or another model of that name made them"
         )
 
 

@@ -6,6 +6,7 @@ PCM in WAV and raw samples are read here; all else goes to libsndfile: FLAC, Ogg
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import sys
@@ -18,7 +19,7 @@ from typing import BinaryIO, cast
 import numpy as np
 import soundfile
 
-from ..errors import DamagedError, InputError, NacreError
+from ..errors import DamagedError, InputError
 from ..opening import open_file, unreadable
 from .channels import Block, check_channels, from_ogg
 from .pcm import RawFormat, read_header, unpack
@@ -54,11 +55,19 @@ class Stream:
             self.seen += data
         return data
 
+    def read_some(self, count: int) -> bytes:
+        """At most `count` bytes as they come, none at the end; a file with a buffer waits for all of them."""
+        self._ahead = self._ahead or self._read_once(count)
+        return self.read(min(count, len(self._ahead)))
+
     def read_ahead(self) -> bytes:
         """What was fetched of the file already; without any it waits for some."""
         head, self._ahead = self._ahead, b""
         peek = getattr(self.file, "peek", None)
-        return head + (self.file.read(len(peek(1))) if peek else b"")
+        try:
+            return head + (self.file.read(len(peek(1))) if peek else b"")
+        except OSError as error:
+            raise unreadable(self.name, error) from error
 
     def put_back(self, data: bytes) -> None:
         """Let `data` be what comes next."""
@@ -71,16 +80,16 @@ class Stream:
 
     def _fill(self, count: int) -> bytes:
         parts = []
-        while count > 0:
-            try:
-                data = self.file.read(count)
-            except OSError as error:
-                raise unreadable(self.name, error) from error
-            if not data:
-                break
+        while count > 0 and (data := self._read_once(count)):
             parts.append(data)
             count -= len(data)
         return b"".join(parts)
+
+    def _read_once(self, count: int) -> bytes:
+        try:
+            return self.file.read(count)
+        except OSError as error:
+            raise unreadable(self.name, error) from error
 
 
 class Source(ABC):
@@ -211,9 +220,7 @@ def _sniff(stream: Stream, stack: ExitStack) -> Source:
     magic = stream.peek(12)
     if _is_mp3(magic) or (tagged and magic[:4] not in _MAGICS):
         feed = _Feed(stream, stack)
-        source = SoundSource(feed.out, stream.name, tagged, feed)
-        stack.callback(source.close)
-        return source
+        return _sound(feed.out, stream.name, tagged, stack, feed)
     if magic[:4] not in _MAGICS and stream.size is None:
         raise InputError(
             f"{stream.name} is not sound of a known kind; "
@@ -266,30 +273,36 @@ class _Feed:
     """
 
     def __init__(self, stream: Stream, stack: ExitStack) -> None:
-        self.error: NacreError | None = None  # why the stream ended before its end
+        self.error: Exception | None = None  # why the stream ended before its end
         self.out, into = os.pipe()  # `out` is the descriptor to read from
-        if stream.file is getattr(sys.stdin, "buffer", None):
-            stream = _behind_python(stream)
-        thread = threading.Thread(target=self._pump, args=(stream, into), daemon=True)
+        held = ExitStack()  # what the thread closes
+        thread = threading.Thread(target=self._pump, args=(_behind_python(stream, held), into, held), daemon=True)
         thread.start()
-        stack.callback(thread.join, 1)  # it ends when its pipe is closed, if it does not wait for standard input
+        stack.callback(thread.join, 1)  # it ends when its pipe is closed, if it does not wait for a pipe's other end
         stack.callback(os.close, self.out)
 
-    def _pump(self, stream: Stream, into: int) -> None:
-        with suppress(OSError, ValueError), os.fdopen(into, "wb") as pipe:  # OSError: nobody listens any more
-            try:
-                while data := stream.read(_COPY):
-                    pipe.write(data)
-            except NacreError as error:
-                self.error = error
+    def _pump(self, stream: Stream, into: int, held: ExitStack) -> None:
+        with held, suppress(OSError), os.fdopen(into, "wb", 0) as pipe:  # OSError: nobody listens any more
+            while data := self._next(stream):
+                while data:
+                    data = data[pipe.write(data) :]
+
+    def _next(self, stream: Stream) -> bytes:
+        try:
+            return stream.read_some(_COPY)
+        except Exception as error:  # noqa: BLE001 - a caller's stream fails in its own way, told where sound is read
+            self.error = error
+            return b""
 
 
-def _behind_python(stream: Stream) -> Stream:
-    """What is left of standard input, without Python's buffer: whose lock, held for ever, would end us by abortion."""
-    try:
-        raw = open(stream.file.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115 - it is not ours to close
-    except (OSError, ValueError):  # not a real file
+def _behind_python(stream: Stream, held: ExitStack) -> Stream:
+    """What is left of a file or pipe, without Python's buffer, whose lock a thread that waits would hold for ever:
+    nobody could close the file, and Python would end by abortion.
+    """
+    file = getattr(stream.file, "raw", stream.file)
+    if not isinstance(file, io.FileIO):  # a stream of another kind: what it reads is not what its descriptor holds
         return stream
+    raw = held.enter_context(open(os.dup(file.fileno()), "rb", buffering=0))  # noqa: SIM115
     rest = Stream(cast(BinaryIO, raw), stream.name, stream.size)
     rest.put_back(stream.read_ahead())
     return rest
@@ -311,8 +324,8 @@ def _from_file(stream: Stream, magic: bytes, seen: bytes, stack: ExitStack) -> S
     return _sound(file.fileno(), stream.name, magic[:4] in _MAGICS, stack)
 
 
-def _sound(descriptor: int, name: str, known: bool, stack: ExitStack) -> SoundSource:
-    source = SoundSource(descriptor, name, known)
+def _sound(descriptor: int, name: str, known: bool, stack: ExitStack, feed: _Feed | None = None) -> SoundSource:
+    source = SoundSource(descriptor, name, known, feed)
     stack.callback(source.close)
     return source
 

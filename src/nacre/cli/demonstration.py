@@ -31,13 +31,13 @@ def run(folder: str | Path, overwrite: bool = False) -> list[Coded]:
     """Write original, coded and decoded files and a picture of all into `folder`; what came out, the original first."""
     folder = Path(folder)
     names = [f"{_stem(rate)}{suffix}" for rate in RATES for suffix in (".nac", ".wav")]
-    there = [name for name in (ORIGINAL, PICTURE, *names) if (folder / name).exists()]
-    if there and not overwrite:
-        raise InputError(f"{folder} holds {there[0]} already; name another folder, or overwrite it with --force")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder} cannot be made a folder: {error.strerror}; name another") from error
+    there = [name for name in (ORIGINAL, PICTURE, *names) if (folder / name).exists()]
+    if there and not overwrite:
+        raise InputError(f"{folder} holds {there[0]} already; name another folder, or overwrite it with --force")
     codec = models.load()
     original = audio.read(models.SAMPLE)
     codec.decode(codec.encode(audio.read(models.SAMPLE, codec.info.sample_rate, 1).samples))  # first calls are slow

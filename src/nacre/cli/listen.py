@@ -140,12 +140,12 @@ def results(
     from ..evaluation.listening import results as counting
 
     found = counting.results(Path(folder))
-    if picture:
-        write_whole(picture, chart.figure(found).encode(), force)
     if json:
         print_json(counting.plain(asdict(found)))
     else:
         _print(found)
+    if picture:
+        write_whole(picture, chart.figure(found).encode(), force)
 
 
 def _text(path: Path) -> str:

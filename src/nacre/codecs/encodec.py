@@ -43,7 +43,7 @@ class EnCodecConfig:
     def __post_init__(self) -> None:
         if self.segment and (self.segment % self.seanet.hop or not 0 < 2 * self.overlap <= self.segment):
             raise InputError(
-                f"segments are whole frames of {self.seanet.hop} samples and overlap by at most half of themselves, "
+                f"segments are whole frames of {self.seanet.hop} samples and overlap by 1 sample to half of them, "
                 f"got {self.segment} samples and an overlap of {self.overlap}"
             )
 

@@ -40,7 +40,7 @@ class PearlConfig:
     codebook_size: int = 512
     dropout: tuple[int, ...] = (1, 2, 2, 2, 3, 4, 4, 5, 6, 7, 8, 9)  # level counts that training draws from
     lost: float = 0.05  # share of frames that training loses, so that the decoder learns to make them up
-    lost_frames: int = 12  # the most it loses in a row
+    lost_frames: int = 12  # the most it loses at once; two such runs may meet
 
 
 PRESETS = {"pearl-24k": PearlConfig()}
@@ -124,7 +124,7 @@ class Decoder(nn.Module):
 
 
 def lose(z: Tensor, share: float, longest: int) -> Tensor:
-    """`z` `[B, D, F]` with about a `share` of its frames zero, in runs of 1 to `longest`."""
+    """`z` `[B, D, F]` with about a `share` of its frames zero, in runs of 1 to `longest`, which may meet."""
     batch, _, count = z.shape
     frames = torch.arange(count, device=z.device)
     begins = torch.rand(batch, count, device=z.device) < 2 * share / (longest + 1)

@@ -63,7 +63,7 @@ def wait_for_header(source: Source) -> Header:
 
 
 class Finder:
-    """Moves a source on to the next whole packet; for one stream, so that all its searches share one budget."""
+    """Moves a source on to the next whole packet; all its searches, up to a seek, share one budget."""
 
     def __init__(self, source: Source, header: Header) -> None:
         self.source, self.header = source, header

@@ -132,7 +132,7 @@ def _read_package(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         fields = {ours: kwargs[theirs] for theirs, ours in _KWARGS.items() if kwargs.get(theirs) is not None}
         rates = list(kwargs["encoder_rates"])
         mirrored = list(kwargs.get("decoder_rates", rates[::-1]))
-        fields.setdefault("latent", fields["encoder_dim"] << len(fields["strides"]))
+        fields.setdefault("latent", fields["encoder_dim"] * (1 << len(fields["strides"])))
     except (KeyError, TypeError, AttributeError) as error:
         got = ", ".join(sorted(map(str, held))[:3]) if isinstance(held, dict) else type(held).__name__
         raise InputError(
@@ -163,7 +163,15 @@ def _check_mirrored(decoder: list[int], encoder: list[int], path: Path) -> None:
 
 def _config(fields: dict[str, Any], path: Path) -> DACConfig:
     try:
-        sizes: dict[str, Any] = {key: tuple(v) if key == "strides" else int(v) for key, v in fields.items()}
+        sizes: dict[str, Any] = {
+            key: tuple(map(_size, value)) if key == "strides" else _size(value) for key, value in fields.items()
+        }
         return DACConfig(**sizes)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path} does not describe a DAC: {error}") from error
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, bool) or int(value) != value or value < 1:
+        raise ValueError(f"sizes are whole numbers above zero, got {value!r}")
+    return int(value)

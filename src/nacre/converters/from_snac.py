@@ -15,7 +15,7 @@ from ..atomic import WholeFile
 from ..codecs.snac import PRESETS, SNAC, SNACConfig
 from ..errors import DamagedError, InputError
 from ..nn.snakenet import DILATIONS
-from .state_dicts import check_preset, handed_back, loaded, named, read_weights, unfused, without_constants
+from .state_dicts import check_preset, handed_back, loaded, named, pickled, read_weights, unfused, without_constants
 
 CONFIG, WEIGHTS = "config.json", "pytorch_model.bin"  # in a folder from Hugging Face
 _FIELDS = {  # in config.json: our field
@@ -62,7 +62,7 @@ def save_snac(codec: SNAC, folder: str | Path, overwrite: bool = True) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     about, weights = WholeFile(folder / CONFIG, overwrite), WholeFile(folder / WEIGHTS, overwrite)
     with weights as file:
-        torch.save(to_snac(codec), file)
+        file.write(pickled(to_snac(codec)))
     with about as file:
         file.write(json.dumps(config, indent=2).encode())
 

@@ -7,7 +7,7 @@ ours has one behind the other.
 
 from __future__ import annotations
 
-import pickle
+import io
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -16,7 +16,6 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -36,10 +35,6 @@ _NUMBERS: list[Any] = [  # which checkpoints keep beside weights; they run nothi
     np.dtype,
     *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?")),
 ]
-_UNREADABLE: tuple[type[Exception], ...] = (
-    *(SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError),
-    *(LookupError, TypeError, AttributeError, AssertionError),  # of torch's unpickler, given what is no pickle
-)
 
 
 def check_preset(preset: str, presets: Iterable[str]) -> None:
@@ -62,12 +57,19 @@ def read_file(path: str | Path, whose: str, *nests: str) -> Any:
     try:
         with torch.serialization.safe_globals(_NUMBERS):
             held = load_file(found) if found.suffix == ".safetensors" else torch.load(found, "cpu", weights_only=True)
-    except _UNREADABLE as error:
+    except Exception as error:  # torch's unpickler fails in any way, given what is no pickle
         word = "it is a web page" if _is_page(found) else _word(str(error))
         raise DamagedError(f"{found} is no file of plain weights, or damaged: {word}") from error
     for nest in nests:
         held = held[nest] if isinstance(held, dict) and isinstance(held.get(nest), dict) else held
     return held
+
+
+def pickled(held: Any) -> bytes:
+    """What `torch.save` writes; it tells of a full disk in words of its own, so it is given memory."""
+    content = io.BytesIO()
+    torch.save(held, content)
+    return content.getvalue()
 
 
 def _is_page(path: Path) -> bool:

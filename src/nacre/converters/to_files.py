@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from ..atomic import WholeFile
+from ..atomic import write_whole
 from ..codecs.audiodec import AudioDec
 from ..codecs.base import Codec
 from ..codecs.dac import DAC
@@ -25,6 +23,7 @@ from ..errors import InputError, NacreError
 from ..onnx_runtime import WEIGHTS
 from . import from_audiodec, from_dac, from_encodec, from_snac
 from .from_safetensors import architecture_of
+from .state_dicts import pickled
 from .to_folder import save_folder
 
 ORIGINALS = {  # architecture: what makes its tensors, and the names under which their project keeps them in a file
@@ -63,8 +62,8 @@ def save_as(codec: CodecContract, target: str | Path, kind: str = "nacre", overw
     elif kind == "hf":
         target.mkdir(parents=True, exist_ok=True)
         config, weights = hugging_face(codec)
-        _write(target / WEIGHTS, lambda file: file.write(save(weights, {"format": "pt"})), overwrite)
-        _write(target / CONFIG, lambda file: file.write(json.dumps(config, indent=2).encode()), overwrite)
+        write_whole(target / WEIGHTS, save(weights, {"format": "pt"}), overwrite)
+        write_whole(target / CONFIG, json.dumps(config, indent=2).encode(), overwrite)
     else:
         _save_original(codec, target, kind, overwrite)
 
@@ -99,7 +98,7 @@ def _save_original(codec: Codec | TokenVocos, target: Path, kind: str, overwrite
     if target.suffix == ".safetensors":
         if not _contiguous(weights):
             raise InputError(f"{kind} keeps a model in several tables, which safetensors cannot; name a .pth file")
-        _write(target, lambda file: file.write(save(_contiguous(weights), {"format": "pt"})), overwrite)
+        write_whole(target, save(_contiguous(weights), {"format": "pt"}), overwrite)
         return
     held: Any = weights
     for name in reversed(place.split(".") if place else []):
@@ -108,7 +107,7 @@ def _save_original(codec: Codec | TokenVocos, target: Path, kind: str, overwrite
         held["metadata"] = {"kwargs": from_dac.package_kwargs(codec)}
     if target.is_dir() or not target.suffix:
         raise InputError(f"{kind} keeps a model in one file; name it, as {target}/weights.pth")
-    _write(target, lambda file: torch.save(held, file), overwrite)
+    write_whole(target, pickled(held), overwrite)
 
 
 def _save_vocoder(codec: AudioDec, folder: Path, overwrite: bool) -> None:
@@ -120,8 +119,8 @@ def _save_vocoder(codec: AudioDec, folder: Path, overwrite: bool) -> None:
     parts = (from_audiodec.to_audiodec(codec), from_audiodec.to_audiodec_vocoder(codec))
     for place, weights in zip(places, parts, strict=True):
         (folder / place).mkdir(parents=True, exist_ok=True)
-        held = {"model": {"generator": weights}}
-        _write(folder / place / "checkpoint-0steps.pkl", partial(torch.save, held), overwrite)
+        content = pickled({"model": {"generator": weights}})
+        write_whole(folder / place / "checkpoint-0steps.pkl", content, overwrite)
 
 
 def _check_absent(path: Path, overwrite: bool) -> None:
@@ -152,9 +151,3 @@ def _made(maker: str, codec: Codec | TokenVocos) -> dict[str, Tensor]:
 
 def _contiguous(weights: Mapping[str, Any]) -> dict[str, Tensor]:
     return {key: value.contiguous() for key, value in weights.items() if isinstance(value, Tensor)}
-
-
-def _write(path: Path, fill: Callable[[Any], Any], overwrite: bool) -> None:
-    """All of a file or nothing."""
-    with WholeFile(path, overwrite) as file:
-        fill(file)

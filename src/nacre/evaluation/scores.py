@@ -85,6 +85,7 @@ class Score:
     refused: str = ""  # why there is nothing
     figures: dict[str, float] = field(default_factory=dict)
     silent: dict[str, str] = field(default_factory=dict)  # metric: why it has no figure
+    failed: dict[str, str] = field(default_factory=dict)  # a person's metric: why it gave none this time
 
 
 @dataclass
@@ -189,12 +190,15 @@ def _figures(score: Score, pair: Aligned, rate: int, metrics: Sequence[str]) -> 
         except InputError as error:
             score.silent[name] = str(error)
             continue
+        except NacreError:
+            raise
         except Exception as error:
-            if isinstance(error, NacreError) or name in METRICS:
+            if name in METRICS:
                 raise
             # what a person brought may fail in any way, and one clip shall not end all others
-            score.silent[name] = f"{metric.name} failed: {type(error).__name__}: {error}"
+            score.failed[name] = f"{metric.name} failed: {type(error).__name__}: {error}"
             continue
+        score.failed.pop(name, None)
         if math.isnan(figure):
             score.silent[name] = f"{metric.name} gave no number"
         else:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -105,8 +106,7 @@ def _decode_file(place: Path, job: DecodeJob, progress: Progress | None) -> Deco
     lengths = _lengths(job)
     part = place.with_suffix(f".{os.getpid()}.part")  # two processes may decode the same corpus
     try:
-        flat = np.lib.format.open_memmap(part, "w+", np.int16, (job.channels, int(lengths.sum())))
-        _make_room(part)
+        flat = _mapped(part, (job.channels, int(lengths.sum())))
         done = _decode_into(flat, lengths, job, progress)
         flat.flush()
         os.replace(part, place)
@@ -118,15 +118,25 @@ def _decode_file(place: Path, job: DecodeJob, progress: Progress | None) -> Deco
     return replace(done, samples=torch.from_numpy(flat))
 
 
-def _make_room(part: Path) -> None:
-    """Take the disk space of `part` now: a mapped file that finds none later ends the process without a word."""
+def _mapped(part: Path, shape: tuple[int, int]) -> np.memmap[tuple[int, int], np.dtype[np.int16]]:
+    """An array in a file, with its disk space taken: found wanting later it would end the process without a word."""
+    try:
+        flat = np.lib.format.open_memmap(part, "w+", np.int16, shape)
+        _reserve(part)
+    except OSError as error:
+        raise InputError(f"{part.parent} has no room for the decoded sound: {error.strerror}") from error
+    return flat
+
+
+def _reserve(part: Path) -> None:
     if not hasattr(os, "posix_fallocate"):
         return
     with part.open("r+b") as file:
         try:
             os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
         except OSError as error:
-            raise InputError(f"{part.parent} has no room for the decoded sound: {error.strerror}") from error
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # others: this disk makes no promises
+                raise
 
 
 def _decode_into(

@@ -15,11 +15,13 @@ Held = TypeVar("Held", bound=Codec)
 def hold(codec: Held, parts: Iterable[str]) -> Held:
     """Let nothing in `parts` ("encoder", "quantizer", "decoder") learn; gradients still pass through. Returns `codec`.
 
-    Held parts are in evaluation mode, in which codebooks do not learn; call it again after `codec.train()`.
+    Held parts are in evaluation mode, in which codebooks do not learn, but for recurrent layers, through which cuDNN
+    lets gradients in training mode only; ours have no dropout, so what they say is the same. Call it again after
+    `codec.train()`.
     """
     for part in parts:
         held = codec.get_submodule(part).requires_grad_(False).eval()
         for layer in held.modules():
-            if isinstance(layer, nn.RNNBase):  # cuDNN lets gradients through in training mode only; without dropout
-                layer.train()  # the values are the same
+            if isinstance(layer, nn.RNNBase):
+                layer.train()
     return codec

@@ -35,7 +35,11 @@ def parse_stages(text: str, overrides: Iterable[str] = ()) -> Stages:
         raise InputError("stages are written as [[stage]], a table each")
     # what a run of the later stages wrote down keeps their numbers
     numbered = [_joined(shared, {TABLE: number} | table) for number, table in enumerate(tables, 1)]
-    return tuple(recipe_of(each, overrides) for each in numbered)
+    stages = tuple(recipe_of(each, overrides) for each in numbered)
+    numbers = [stage.stage for stage in stages]
+    if numbers[0] < 1 or numbers != sorted(set(numbers)):
+        raise InputError(f"stages are numbered upwards from 1, each once, got {', '.join(map(str, numbers))}")
+    return stages
 
 
 def stages_to_toml(stages: Sequence[Recipe]) -> str:

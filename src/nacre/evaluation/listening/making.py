@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ... import audio
-from ...batch import Watcher
+from ...batch import SOUND, Watcher
 from ...errors import InputError
 from ..baselines import Coded
 from ..systems import BaselineSystem, Setting, System, open_system
@@ -34,7 +34,6 @@ from .stimuli import Wave, in_place, low_pass, matched
 LONGEST = 12.0  # seconds of an item: BS.1534-3 advises about 10, and no more than 12
 CORNERS = {ANCHOR35: 3_500.0, ANCHOR70: 7_000.0}  # Hz
 LEAST_RATE = 16_000  # Hz, or the 7 kHz anchor is the original
-SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 CONSENT = """You will listen to short recordings and judge how they sound. It takes about {minutes} minutes; \
 you can stop at any time and come back later with the same link.
 
@@ -138,9 +137,11 @@ def find_sounds(places: Sequence[Path]) -> list[Path]:
     for place in places:
         if not place.exists():
             raise InputError(f"{place} does not exist; name sound files or folders of them")
-        inside = sorted(p for p in place.glob("[!.]*") if p.suffix.lower() in SUFFIXES) if place.is_dir() else [place]
+        inside = [place]
+        if place.is_dir():
+            inside = sorted(p for p in place.glob("[!.]*") if p.suffix.lower() in SOUND and p.is_file())
         if not inside:
-            raise InputError(f"no sound in {place}; expected files that end in {', '.join(SUFFIXES)}")
+            raise InputError(f"no sound in {place}; expected files that end in {', '.join(sorted(SOUND))}")
         found += inside
     return found
 
@@ -250,7 +251,7 @@ def _setting(system: System, entrant: Entrant) -> Setting:
 
 def _ready(folder: Path, original: Path, rate: int, channels: int) -> Wave:
     """The sound of the same name in a folder."""
-    for suffix in (original.suffix, *SUFFIXES):
+    for suffix in (original.suffix, *sorted(SOUND)):
         file = folder / f"{original.stem}{suffix}"
         if file.is_file():
             wave: Wave = audio.read(file, rate, channels).samples[0]
