@@ -71,6 +71,16 @@ def test_graphs_at_32_bits_are_the_same_codec(tmp_path: Path) -> None:
     assert graphs.info == codec.info and graphs.encode(WAVE) == codes
 
 
+def test_graphs_replace_nothing_unasked(tmp_path: Path) -> None:
+    for name in ("decoder.onnx", "mine.onnx"):
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=r"decoder\.onnx exists; choose another name"):
+        save_as(small_pearl(), tmp_path, "onnx")
+    assert {path.name for path in tmp_path.iterdir()} == {"decoder.onnx", "mine.onnx"}
+    save_as(small_pearl(), tmp_path, "onnx", overwrite=True)
+    assert (tmp_path / "mine.onnx").read_text() == "mine" and (tmp_path / "decoder.onnx").stat().st_size > 4
+
+
 def test_what_a_house_does_not_take_is_told(dac: DAC, tmp_path: Path) -> None:
     assert kinds(dac) == ["nacre", "onnx", "onnx-32", "dac", "hf"]
     assert kinds(small_pearl()) == ["nacre", "onnx", "onnx-32"]

@@ -78,10 +78,12 @@ def test_a_run_without_discriminators_leaves_none(tmp_path: Path) -> None:
 def test_a_codec_without_graphs_is_finished_for_torch(tmp_path: Path) -> None:
     codec, place = small_run_of("snac-24k", tmp_path / "run"), tmp_path / "weights"
     place.mkdir()
-    (place / "card.md").write_text("mine")
-    (place / "encoder.onnx").write_bytes(b"of earlier weights")
+    for name in ("card.md", "utmos.onnx"):
+        (place / name).write_text("mine")
+    for name in ("encoder.onnx", "decoder.start.onnx"):
+        (place / name).write_bytes(b"of earlier weights")
     info = finish(tmp_path / "run", place)
-    assert {path.name for path in place.iterdir()} == {"model.safetensors", "recipe.toml", "card.md"}
+    assert {path.name for path in place.iterdir()} == {"model.safetensors", "recipe.toml", "card.md", "utmos.onnx"}
     assert info.digest and read_recipe(place / "recipe.toml").architecture == "snac"
     kinds = {tensor.dtype for tensor in load_file(place / "model.safetensors").values()}
     assert kinds == {torch.float16}

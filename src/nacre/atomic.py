@@ -106,7 +106,7 @@ def write_whole(path: str | os.PathLike[str], data: bytes, overwrite: bool = Fal
 def whole_folder(path: str | os.PathLike[str], instead_of: tuple[str, ...] = ()) -> Iterator[Path]:
     """A hidden folder to fill; when the block ends well, its files take their places in the folder `path`.
 
-    Of what is there, files of the same names are replaced, those like `instead_of` (`*.onnx`) go, and others stay.
+    Of what is there, files of the same names are replaced, those named in `instead_of` go, and all others stay.
     """
     try:
         place = Path(os.path.realpath(path))  # a link stays, what it names changes
@@ -118,9 +118,9 @@ def whole_folder(path: str | os.PathLike[str], instead_of: tuple[str, ...] = ())
     try:
         yield filled
         place.mkdir(exist_ok=True)
-        made = {file.name for file in filled.iterdir()}
-        for old in [file for like in instead_of for file in place.glob(like) if file.name not in made]:
-            old.unlink()
+        for name in instead_of:
+            if not (filled / name).exists():
+                (place / name).unlink(missing_ok=True)
         for file in filled.iterdir():
             file.replace(place / file.name)
     except OSError as error:

@@ -189,6 +189,11 @@ def graph_path(path: Path, kind: str) -> Path:
     return path.with_suffix(f".{kind}{path.suffix}") if kind else path
 
 
+GRAPH_NAMES = tuple(
+    graph_path(Path(side), kind).name for side in (ENCODER, DECODER) for kind in (GO_ON, START, END, WHOLE)
+)  # all names that graphs may have in a folder
+
+
 def _joined(before: Values | None, values: Values) -> Values:
     """What waited, and `values` behind it."""
     if before is None:

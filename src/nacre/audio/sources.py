@@ -274,9 +274,10 @@ class _Feed:
 
     def __init__(self, stream: Stream, stack: ExitStack) -> None:
         self.error: Exception | None = None  # why the stream ended before its end
-        self.out, into = os.pipe()  # `out` is the descriptor to read from
         held = ExitStack()  # what the thread closes
-        thread = threading.Thread(target=self._pump, args=(_behind_python(stream, held), into, held), daemon=True)
+        stream = _behind_python(stream, held)
+        self.out, into = os.pipe()  # `out` is the descriptor to read from
+        thread = threading.Thread(target=self._pump, args=(stream, into, held), daemon=True)
         thread.start()
         stack.callback(thread.join, 1)  # it ends when its pipe is closed, if it does not wait for a pipe's other end
         stack.callback(os.close, self.out)
@@ -302,9 +303,10 @@ def _behind_python(stream: Stream, held: ExitStack) -> Stream:
     file = getattr(stream.file, "raw", stream.file)
     if not isinstance(file, io.FileIO):  # a stream of another kind: what it reads is not what its descriptor holds
         return stream
+    fetched = stream.read_ahead()
     raw = held.enter_context(open(os.dup(file.fileno()), "rb", buffering=0))  # noqa: SIM115
     rest = Stream(cast(BinaryIO, raw), stream.name, stream.size)
-    rest.put_back(stream.read_ahead())
+    rest.put_back(fetched)
     return rest
 
 

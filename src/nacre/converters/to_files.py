@@ -20,7 +20,7 @@ from ..codecs.snac import SNAC
 from ..codecs.vocos import TokenVocos
 from ..contract import CodecContract
 from ..errors import InputError, NacreError
-from ..onnx_runtime import WEIGHTS
+from ..onnx_runtime import GRAPH_NAMES, WEIGHTS
 from . import from_audiodec, from_dac, from_encodec, from_snac
 from .from_safetensors import architecture_of
 from .state_dicts import pickled
@@ -129,7 +129,8 @@ def _check_absent(path: Path, overwrite: bool) -> None:
 
 
 def _save_graphs(codec: Codec, folder: Path, bits: Literal[16, 32], overwrite: bool) -> None:
-    _check_absent(folder / WEIGHTS, overwrite)
+    for name in (WEIGHTS, *GRAPH_NAMES):
+        _check_absent(folder / name, overwrite)
     try:
         from .to_onnx import export
     except ImportError as error:

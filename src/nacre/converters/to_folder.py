@@ -44,7 +44,7 @@ def save_rounded(
     codec.fold().eval()
     exact = {name: codec.state_dict()[name].detach() for name in sorted(coding_keys(codec))}
     weights = pack(exact) if bits == 8 else exact
-    weights = {name: (tensor if bits == 32 else _half(tensor)).contiguous() for name, tensor in weights.items()}
+    weights = {name: (tensor if bits == 32 else half(tensor)).contiguous() for name, tensor in weights.items()}
     codec.load_state_dict({name: tensor.float() for name, tensor in unpack(weights).items()}, strict=False)
     codec.info = codec.info if bits == 32 and codec.info.digest else replace(codec.info, digest=digest(weights))
     _write(codec, weights, Path(folder), overwrite=True, about=about)
@@ -65,7 +65,8 @@ def _write(
         file.write(save(weights, metadata))
 
 
-def _half(tensor: Tensor) -> Tensor:
+def half(tensor: Tensor) -> Tensor:
+    """Floats at 16 bits, all else as it is."""
     return tensor.half() if tensor.is_floating_point() else tensor
 
 

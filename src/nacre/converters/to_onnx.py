@@ -41,6 +41,7 @@ from ..onnx_runtime import (
     ENCODER,
     END,
     GO_ON,
+    GRAPH_NAMES,
     INFO_KEY,
     NEXT,
     START,
@@ -67,7 +68,7 @@ def export(codec: Codec, folder: str | Path, bits: Bits = 16) -> CodecInfo:
     edges = edges_of(codec)
     if edges is None:
         raise InputError(f"{codec.info.name} hears too much of the future for graphs; use --to nacre, which torch runs")
-    with whole_folder(folder, instead_of=("*.onnx",)) as place:
+    with whole_folder(folder, instead_of=GRAPH_NAMES) as place:
         info = save_rounded(codec, place, bits, {EDGES_KEY: json.dumps(asdict(edges))})
         for kind in edges.kinds:
             _write(EncoderGraph(codec, kind, edges.encoder), place / ENCODER)

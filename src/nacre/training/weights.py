@@ -21,10 +21,10 @@ from ..codecs.hilcodec import HILCodec
 from ..codes import CodecInfo
 from ..converters.eight_bits import unpack
 from ..converters.keys import LEARNING
-from ..converters.to_folder import save_rounded
+from ..converters.to_folder import half, save_rounded
 from ..converters.to_onnx import edges_of, export
 from ..errors import DamagedError, InputError, MissingError
-from ..onnx_runtime import WEIGHTS
+from ..onnx_runtime import GRAPH_NAMES, WEIGHTS
 from ..quantizers.codebook import Codebook
 from .checkpoint import RECIPE, Checkpoints
 from .discriminators import Discriminators
@@ -46,10 +46,10 @@ def finish(run: str | Path, folder: str | Path, best: bool = False, overrides: I
     codec.load_state_dict(checkpoint.tensors("average"))
     codec.fold()
     write = export if edges_of(codec) else save_rounded
-    with whole_folder(folder, instead_of=("*.onnx", DISCRIMINATORS)) as place:
+    with whole_folder(folder, instead_of=(*GRAPH_NAMES, DISCRIMINATORS)) as place:
         info = write(codec, place, recipe.weight_bits)
         if checkpoint.has("discriminators"):
-            halves = {name: _half(tensor) for name, tensor in checkpoint.tensors("discriminators").items()}
+            halves = {name: half(tensor) for name, tensor in checkpoint.tensors("discriminators").items()}
             (place / DISCRIMINATORS).write_bytes(save(halves))  # save_file would keep it from other users
         (place / RECIPE).write_text(recipe.to_toml(), "utf-8")
     return info
@@ -164,10 +164,6 @@ def _read(path: Path) -> dict[str, Tensor]:
         return {name: _single(tensor) for name, tensor in unpack(load_file(path)).items()}
     except (OSError, SafetensorError) as error:
         raise DamagedError(f"{path} is not a whole safetensors file") from error
-
-
-def _half(tensor: Tensor) -> Tensor:
-    return tensor.half() if tensor.is_floating_point() else tensor
 
 
 def _single(tensor: Tensor) -> Tensor:
